@@ -1,0 +1,1 @@
+"""Holds one conversation: understand → decide → word → check bounds → speak."""

@@ -1,0 +1,74 @@
+"""Errors that a person can mend, one class a room.
+
+CareCallError
+├── SettingsError         settings
+├── DialogFileError       dialog (raised in carecall.dialog.definition, with every problem found)
+├── ModelFileError        model_files
+├── LanguageModelError    llm
+│   └── DeadlineExceeded
+├── SpeechError           speech
+├── StoreError            store
+├── StreamRefused         telephony
+└── SimulationError       simulation
+
+The message is one line that names the trouble and the mend; ``code`` is stable and may be relied on by scripts.
+"""
+
+from typing import ClassVar
+
+
+class CareCallError(Exception):
+    """Something went wrong in CareCall."""
+
+    code: ClassVar[str] = "carecall"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__class__.__doc__)
+
+
+class SettingsError(CareCallError):
+    """A setting is missing or not usable."""
+
+    code = "settings"
+
+
+class ModelFileError(CareCallError):
+    """A model file could not be fetched, verified or found."""
+
+    code = "model_file"
+
+
+class LanguageModelError(CareCallError):
+    """The language model failed."""
+
+    code = "language_model"
+
+
+class DeadlineExceeded(LanguageModelError):
+    """The language model did not answer in time."""
+
+    code = "language_model_deadline"
+
+
+class SpeechError(CareCallError):
+    """Speech recognition or synthesis failed."""
+
+    code = "speech"
+
+
+class StoreError(CareCallError):
+    """The database refused."""
+
+    code = "store"
+
+
+class StreamRefused(CareCallError):
+    """A media stream was not admitted or broke the protocol."""
+
+    code = "stream_refused"
+
+
+class SimulationError(CareCallError):
+    """A simulated call could not be run."""
+
+    code = "simulation"

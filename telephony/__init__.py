@@ -1,0 +1,1 @@
+"""The Twilio bridge: signed webhooks, TwiML, one-time stream tokens and the media stream."""
