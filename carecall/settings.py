@@ -1,0 +1,119 @@
+"""The one settings class: ``CARECALL_*`` in the environment over ``carecall.toml`` over defaults for one small machine."""
+
+import ipaddress
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from carecall.errors import SettingsError
+
+_PACKAGE = Path(__file__).parent
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+def _dialogs() -> Path:
+    """The dialogs folder of the checkout, or the copy that the wheel carries."""
+    checkout = _PACKAGE.parent / "dialogs"
+    return checkout if checkout.is_dir() else _PACKAGE / "_dialogs"
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may set. Each field is documented in docs/settings.md."""
+
+    model_config = SettingsConfigDict(env_prefix="CARECALL_", toml_file="carecall.toml", extra="forbid")
+
+    environment: Environment = Environment.DEVELOPMENT
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("carecall"))
+    models_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path("carecall") / "models")
+    dialogs_dir: Path = Field(default_factory=_dialogs)
+    database_url: str = ""  # empty: SQLite in data_dir
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str = ""  # the https:// base under which Twilio reaches us; webhooks are verified against it
+    secret_key: SecretStr = SecretStr("")
+    twilio_account_sid: str = ""
+    twilio_auth_token: SecretStr = SecretStr("")
+
+    organisation: str = ""  # who calls; empty: the dialog's own
+    llm: str = "local"  # none, local, or the base URL of an OpenAI-compatible server
+    llm_model: str = "qwen2.5-coder-1.5b"  # a name of the manifest (local) or the server's model name
+    llm_api_key: SecretStr = SecretStr("")
+    llm_deadline_s: float = Field(0.9, gt=0, le=10)  # a warm sentence that comes later is not spoken
+    stt: str = "faster-whisper"  # or a dotted path to a pipecat STT service class
+    stt_model: str = "whisper-base"
+    tts_en: str = "piper"  # piper, espeak-ng, or a dotted path to a pipecat TTS service class
+    tts_ko: str = "espeak-ng"
+    tts_voice_en: str = "en_US-joe-medium"
+    threads: int = Field(2, ge=1, le=64)  # CPU threads of each model
+    max_calls: int = Field(8, ge=1)  # calls held at once; one more is refused
+    record_calls: bool = False  # keep audio; needs the recipient's consent
+    debug: bool = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> Self:
+        if self.environment is Environment.PRODUCTION:
+            for name in ("secret_key", "twilio_account_sid", "twilio_auth_token", "public_url"):
+                value = getattr(self, name)
+                if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+                    raise ValueError(f"production needs CARECALL_{name.upper()}")
+            if not self.public_url.startswith("https://"):
+                raise ValueError("production needs an https:// CARECALL_PUBLIC_URL")
+        return self
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'carecall.sqlite3'}"
+
+    @property
+    def recordings_dir(self) -> Path:
+        return self.data_dir / "recordings"
+
+    @property
+    def phrases_dir(self) -> Path:
+        """Where the audio of vetted phrases is kept once rendered."""
+        return self.models_dir.parent / "phrases"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the server can be reached from this machine only."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+@cache
+def settings() -> Settings:
+    """The effective settings. Raises SettingsError with one line that names the wrong ones."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise SettingsError(f"Settings are wrong: {wrong}. See docs/settings.md.") from None
+    except ValueError as error:
+        raise SettingsError(f"carecall.toml cannot be read: {error}") from None
