@@ -1,0 +1,53 @@
+"""Model files: one manifest, one cache, fetched with a progress bar, resumed, verified, never half there.
+
+A name is one of the manifest, or the path of a file or folder that is used as it lies.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from carecall.model_files.manifest import File, Hub, Kind, ModelFile, WheelPart, read
+from carecall.model_files.store import ModelStore, State
+from carecall.settings import settings
+
+__all__ = [
+    "File",
+    "Hub",
+    "Kind",
+    "ModelFile",
+    "ModelStore",
+    "State",
+    "WheelPart",
+    "ensure",
+    "locate",
+    "manifest",
+    "store",
+]
+
+_MANIFEST = Path(__file__).parent.parent / "models.toml"
+
+
+def manifest() -> dict[str, ModelFile]:
+    """Every known model by name: those of CareCall, and those of ``models.toml`` in the models folder, which win."""
+    own = settings().models_dir / "models.toml"
+    return {**_shipped(), **(read(own) if own.is_file() else {})}
+
+
+def store() -> ModelStore:
+    """The models folder of the settings."""
+    return ModelStore(settings().models_dir, manifest())
+
+
+def ensure(name: str, *, progress: bool = True) -> Path:
+    """The file or folder of a model; fetched when it is not whole here. Raises ModelFileError."""
+    return store().ensure(name, progress=progress)
+
+
+def locate(name: str) -> Path | None:
+    """The file or folder of a model that is whole here, without network; else None. Raises ModelFileError."""
+    return store().locate(name)
+
+
+@cache
+def _shipped() -> dict[str, ModelFile]:
+    return read(_MANIFEST)
