@@ -1,10 +1,10 @@
-"""The one settings class: ``CARECALL_*`` in the environment over ``carecall.toml`` over defaults for one small machine."""
+"""The one settings class: ``CARECALL_*`` in the environment, over ``carecall.toml``, over defaults for a small box."""
 
 import ipaddress
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -51,8 +51,10 @@ class Settings(BaseSettings):
     llm_deadline_s: float = Field(0.9, gt=0, le=10)  # a warm sentence that comes later is not spoken
     stt: str = "faster-whisper"  # or a dotted path to a pipecat STT service class
     stt_model: str = "whisper-base"
-    tts_en: str = "piper"  # piper, espeak-ng, or a dotted path to a pipecat TTS service class
+    stt_options: dict[str, Any] = Field(default_factory=dict)  # keyword arguments of a service named by dotted path
+    tts_en: str = "piper"  # piper, espeak-ng, coqui:MODEL, or a dotted path to a pipecat TTS service class
     tts_ko: str = "espeak-ng"
+    tts_options: dict[str, Any] = Field(default_factory=dict)
     tts_voice_en: str = "en_US-joe-medium"
     threads: int = Field(2, ge=1, le=64)  # CPU threads of each model
     max_calls: int = Field(8, ge=1)  # calls held at once; one more is refused

@@ -1,4 +1,4 @@
-"""The command line: ``carecall``. One module a group of commands; errors are one line, exit 0 good, 1 failed, 2 usage."""
+"""The command line ``carecall``: a module a group of commands; errors are one line; exit 0 good, 1 failed, 2 usage."""
 
 import importlib
 import sys

@@ -1,0 +1,1 @@
+"""The live call on pipecat: the pipeline, turn taking, recording and latency."""
