@@ -38,6 +38,7 @@ class Question:
     coding: tuple[Coding, ...] = ()
     about: tuple[str, ...] = ()  # lexicon finding ids that answer this question; its own code when the lexicon has it
     acknowledge: dict[Feeling, tuple[str, ...]] = field(default_factory=dict)  # vetted, in place of the dialog's own
+    opposite: tuple[str, ...] = ()  # lexicon finding ids whose yes means no here, and whose no means yes
 
 
 @dataclass(frozen=True, slots=True)

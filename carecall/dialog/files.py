@@ -1,0 +1,75 @@
+"""Loads dialogs from dialogs/*.yaml and refuses wrong ones with every problem named by its line."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from carecall.dialog.definition import Dialog
+from carecall.dialog.file_checks import content_problems, shape_problems
+from carecall.dialog.file_schema import DialogPart, json_schema, to_dialog
+from carecall.dialog.yaml_source import Problem, Value, read_yaml
+from carecall.errors import CareCallError
+
+__all__ = ["DialogFileError", "dialog_names", "find_dialog", "json_schema", "load_dialog"]
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*\.(en|ko)")
+_AGENDA = re.compile(r"^agenda\s*:", re.MULTILINE)
+
+
+class DialogFileError(CareCallError):
+    """A dialog file is missing or wrong. ``problems`` has one line each: where, what is wrong, how to mend it."""
+
+    code: ClassVar[str] = "dialog_file"
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+def load_dialog(path: Path) -> Dialog:
+    """The dialog of a file. Raises DialogFileError with every problem that was found."""
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        source = read_yaml(path)
+    except OSError as error:
+        raise DialogFileError(f"{where}: cannot be read ({error.strerror}); look at the path and its rights") from None
+    problems = list(source.problems)
+    part: DialogPart | None = None
+    if isinstance(source.value, dict):
+        try:
+            part = DialogPart.model_validate(source.value)
+        except ValidationError as error:
+            problems += shape_problems(error, source)
+        problems += content_problems(source, path)
+    elif not problems:
+        problems.append(Problem(1, "there is no dialog in this file; start from an example in docs/dialogs.md"))
+    if part is None or problems:
+        raise DialogFileError(*(f"{where}:{each.line}: {each.text}" for each in sorted(set(problems))))
+    return to_dialog(part, _hash(source.value))
+
+
+def dialog_names(dialogs_dir: Path) -> list[str]:
+    """The names (``wellbeing.ko``) of the dialogs in a folder, sorted. A file is a dialog when it has an agenda."""
+    return sorted(
+        path.stem
+        for path in dialogs_dir.glob("*.yaml")
+        if _NAME.fullmatch(path.stem) and _AGENDA.search(path.read_text(encoding="utf-8", errors="replace"))
+    )
+
+
+def find_dialog(dialogs_dir: Path, name: str) -> Dialog:
+    """The dialog of that name. Raises DialogFileError, which for an unknown name lists what there is."""
+    path = dialogs_dir / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        there = ", ".join(dialog_names(dialogs_dir)) or "none"
+        raise DialogFileError(f"there is no dialog named {name!r}; in {dialogs_dir} there are: {there}")
+    return load_dialog(path)
+
+
+def _hash(content: Value) -> str:
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
