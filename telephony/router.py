@@ -1,0 +1,41 @@
+"""The telephony routes, for the composition root to mount."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from carecall.settings import Settings
+from telephony.addresses import STREAM
+from telephony.admission import Admission, ExpectedCallSid, Redeem
+from telephony.counters import StreamCounters
+from telephony.media_stream import HandleCall, MediaStreamEndpoint, StreamDeadlines
+
+WS_MAX_SIZE = 16 * 1024  # bytes; for uvicorn's ws_max_size
+
+
+@dataclass(frozen=True, slots=True)
+class TelephonyPorts:
+    """What the telephony rooms ask of the rest of the program."""
+
+    redeem: Redeem
+    expected_call_sid: ExpectedCallSid
+    handle_call: HandleCall
+
+
+def telephony_router(
+    ports: TelephonyPorts,
+    settings: Settings,
+    *,
+    counters: StreamCounters | None = None,
+    deadlines: StreamDeadlines | None = None,
+) -> APIRouter:
+    """The routes under ``/telephony``. Keep ``counters`` to read what happened."""
+    router = APIRouter()
+    endpoint = MediaStreamEndpoint(
+        Admission(settings, ports.redeem, ports.expected_call_sid),
+        ports.handle_call,
+        counters or StreamCounters(),
+        deadlines or StreamDeadlines(),
+    )
+    router.add_api_websocket_route(STREAM, endpoint.__call__)
+    return router
