@@ -1,0 +1,173 @@
+"""The engine: SQLite in WAL mode or Postgres, one transaction at a time for whoever writes, and its revision."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any, ParamSpec, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlmodel import Session
+
+from carecall.errors import StoreError
+from carecall.store import holder
+from carecall.store.personal import Cipher, use_cipher
+from carecall.store.tables import KeyCheckRow
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_MS = 10_000
+_MIGRATION_LOCK = 4_119_988  # any number, the same in every process
+_UPGRADE = "Run 'carecall db upgrade'."
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """A connected database. Every repository reads and writes through it, one method one transaction."""
+
+    def __init__(self, url: str, cipher: Cipher, clock: Callable[[], datetime]) -> None:
+        """Raises StoreError when the URL is not usable; connects only when first used."""
+        self.cipher = cipher
+        self.now = clock
+        self.holder = holder.enter()
+        try:
+            parsed = make_url(url)
+            self._sqlite = parsed.get_backend_name() == "sqlite"
+            if self._sqlite:
+                _prepare_file(parsed.database)
+            self._engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=not self._sqlite)
+        except (ArgumentError, ModuleNotFoundError):
+            raise StoreError(
+                "The database URL is not usable: set CARECALL_DATABASE_URL to sqlite:///FILE, or to "
+                "postgresql+psycopg://USER:PASSWORD@HOST/NAME with 'carecall[postgres]' installed."
+            ) from None
+        use_cipher(self._engine, cipher)
+        if self._sqlite:
+            event.listen(self._engine, "connect", _set_pragmas)
+            event.listen(self._engine, "begin", _begin)
+        self._writer = self._engine.execution_options(carecall_writes=True)
+        self._lock: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
+        self._threads = ThreadPoolExecutor(1 if self._sqlite else 8, thread_name_prefix="carecall-store")
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that sees one state of the database. Raises StoreError."""
+        with _one_clear_line(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that is durable when the block ends, or leaves nothing behind. Raises StoreError."""
+        with (
+            _one_clear_line(),
+            self._lock,
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a repository's method on the store's own thread, off the event loop."""
+        work = functools.partial(call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        holder.leave(self.holder)
+        self._threads.shutdown()
+        self._engine.dispose()
+
+    def revision(self) -> str | None:
+        """The revision that the database is at; None for an empty one."""
+        with _one_clear_line(), self._engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def upgrade(self) -> tuple[str | None, str]:
+        """Migrates to the newest revision in one transaction; safe to call from several processes at once.
+
+        Gives the revisions before and after. Raises StoreError for a database that a newer CareCall has made.
+        """
+        with _one_clear_line(), self._lock, self._writer.begin() as connection:
+            if not self._sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            before = MigrationContext.configure(connection).get_current_revision()
+            _refuse_newer(before)
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return before, newest_revision()
+
+    def check(self) -> None:
+        """Raises StoreError unless the database is at the newest revision and written with this key."""
+        current = self.revision()
+        if current != newest_revision():
+            _refuse_newer(current)
+            trouble = "is empty" if current is None else "was made by an older CareCall"
+            raise StoreError(f"The database {trouble}. {_UPGRADE}")
+        with self.reading() as session:
+            known = session.get(KeyCheckRow, 1)
+        if known is None and self.cipher.seals:
+            with self.writing() as session:
+                if session.get(KeyCheckRow, 1) is None:
+                    session.add(KeyCheckRow(sample="carecall"))
+
+
+@functools.cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def newest_revision() -> str:
+    """The revision that this program works with."""
+    return str(_scripts().get_current_head())
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}:
+        raise StoreError(f"The database was made by a newer CareCall. Install that version, then: {_UPGRADE}")
+
+
+def _prepare_file(path: str | None) -> None:
+    """The folder and the file, readable by this user alone."""
+    if not path or path == ":memory:":
+        raise StoreError("SQLite needs a file: set CARECALL_DATABASE_URL to sqlite:///FILE.")
+    file = Path(path)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The database file {file} cannot be written: {error.strerror}.") from None
+
+
+def _set_pragmas(connection: SqliteConnection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin, not by the driver
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    """A writer takes the lock at once: a reader that becomes a writer midway could be refused without waiting."""
+    writes: Any = connection.get_execution_options().get("carecall_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _one_clear_line() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        line = str(error.orig).splitlines()[0] if error.orig else "no reason given"
+        raise StoreError(f"The database cannot be used: {line}. Check it with 'carecall doctor'.") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"The database refused ({type(error).__name__}).") from error

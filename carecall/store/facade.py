@@ -1,0 +1,101 @@
+"""The store as the rest of the program sees it: open it, and ask its repositories."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+
+from carecall.domain.triage import Alert
+from carecall.domain.turn import Turn
+from carecall.store.attempts import Attempts
+from carecall.store.audit import Audit
+from carecall.store.calls import Calls
+from carecall.store.engine import Database
+from carecall.store.memories import Memories
+from carecall.store.personal import Cipher
+from carecall.store.recipients import Recipients
+from carecall.store.stream_tokens import StreamTokens
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """An open database. Its methods block for a few milliseconds; from a coroutine go through ``run``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.attempts = Attempts(database)
+        self.calls = Calls(database)
+        self.recipients = Recipients(database)
+        self.memories = Memories(database)
+        self.stream_tokens = StreamTokens(database)
+        self.audit = Audit(database)
+
+    @classmethod
+    def open(
+        cls, url: str, *, secret: str = "", upgrade: bool = False, clock: Callable[[], datetime] = _utc_now
+    ) -> Self:
+        """Opens the database, made and migrated when ``upgrade`` is set. Without a secret nothing is encrypted.
+
+        Raises StoreError, with the mend, when it cannot be reached, is at another revision or has another key.
+        """
+        database = Database(url, Cipher(secret), clock)
+        try:
+            if upgrade:
+                database.upgrade()
+            database.check()
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a method of a repository off the event loop: ``await store.run(store.calls.finish, id, report)``."""
+        return await self._database.run(call, *args, **kwargs)
+
+    def close(self) -> None:
+        """Waits for what is being written, then lets go of the database."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class CallJournal:
+    """Writes a call down while it happens: each method returns when what it was given is on the disk."""
+
+    def __init__(self, store: Store, attempt_id: uuid.UUID) -> None:
+        self._store = store
+        self._attempt_id = attempt_id
+
+    async def recipient_turn(self, turn: Turn) -> None:
+        await self._store.run(self._store.calls.add_turn, self._attempt_id, turn)
+
+    async def understood(self, index: int, understanding: "DataclassInstance") -> None:
+        await self._store.run(self._store.calls.add_understanding, self._attempt_id, index, understanding)
+
+    async def agent_turn(self, turn: Turn) -> None:
+        await self._store.run(self._store.calls.add_turn, self._attempt_id, turn)
+
+    async def alert(self, alert: Alert) -> None:
+        await self._store.run(self._store.calls.raise_alert, self._attempt_id, alert)
+
+
+def upgrade_database(url: str) -> tuple[str | None, str]:
+    """Migrates the database to the newest revision. Gives the revisions before and after. Raises StoreError."""
+    database = Database(url, Cipher(""), _utc_now)
+    try:
+        return database.upgrade()
+    finally:
+        database.close()

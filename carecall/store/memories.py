@@ -1,0 +1,101 @@
+"""What is remembered of a recipient: sentences that stand until they are replaced or ended."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from sqlmodel import Session, col, delete, func, select
+
+from carecall.errors import StoreError
+from carecall.store.audit import PROGRAM, note
+from carecall.store.engine import Database
+from carecall.store.tables import MemoryRow
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Something new."""
+
+    text: str
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """What takes the place of an outdated sentence."""
+
+    memory_id: uuid.UUID
+    text: str
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A sentence is no longer true, and nothing takes its place."""
+
+    memory_id: uuid.UUID
+
+
+Operation = Append | Replace | End
+
+
+class Memories:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def standing(self, recipient_id: uuid.UUID) -> list[MemoryRow]:
+        """What is remembered now, oldest first."""
+        with self._database.reading() as session:
+            query = select(MemoryRow).where(MemoryRow.recipient_id == recipient_id, col(MemoryRow.ended_at).is_(None))
+            return list(session.exec(query.order_by(col(MemoryRow.created_at), col(MemoryRow.id))))
+
+    def apply(
+        self, recipient_id: uuid.UUID, operations: Sequence[Operation], *, source_attempt_id: uuid.UUID | None = None
+    ) -> None:
+        """All operations or none, in one transaction.
+
+        Raises StoreError when a sentence to replace or end does not stand, or is another person's.
+        """
+        with self._database.writing() as session:
+            for operation in operations:
+                match operation:
+                    case Append(text, topic):
+                        self._add(session, recipient_id, text, topic, source_attempt_id)
+                    case Replace(memory_id, text, topic):
+                        old = self._end(session, recipient_id, memory_id)
+                        old.replaced_by = self._add(session, recipient_id, text, topic, source_attempt_id).id
+                    case End(memory_id):
+                        self._end(session, recipient_id, memory_id)
+                    case _:
+                        assert_never(operation)
+                session.flush()
+
+    def _add(
+        self, session: Session, recipient_id: uuid.UUID, text: str, topic: str, source_attempt_id: uuid.UUID | None
+    ) -> MemoryRow:
+        row = MemoryRow(
+            recipient_id=recipient_id,
+            text=text,
+            topic=topic,
+            source_attempt_id=source_attempt_id,
+            created_at=self._database.now(),
+        )
+        session.add(row)
+        return row
+
+    def _end(self, session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> MemoryRow:
+        row = session.get(MemoryRow, memory_id, with_for_update=True)
+        if row is None or row.recipient_id != recipient_id or row.ended_at is not None:
+            raise StoreError(f"Memory {memory_id} does not stand any more.")
+        row.ended_at = self._database.now()
+        return row
+
+    def forget(self, recipient_id: uuid.UUID, *, actor: str = PROGRAM) -> int:
+        """Deletes all that is and was remembered of the person. Gives the number of sentences."""
+        with self._database.writing() as session:
+            query = select(func.count()).select_from(MemoryRow).where(col(MemoryRow.recipient_id) == recipient_id)
+            sentences = session.exec(query).one()
+            session.exec(delete(MemoryRow).where(col(MemoryRow.recipient_id) == recipient_id))
+            note(session, self._database, actor, "memory.forgotten", f"recipient:{recipient_id}", sentences=sentences)
+            return sentences

@@ -1,0 +1,149 @@
+"""A report as rows: written and read inside a transaction that the caller has begun."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session, col, delete, select
+
+from carecall.domain.finding import Evidence, Finding
+from carecall.domain.report import Report
+from carecall.domain.triage import Alert
+from carecall.store.codec import dump_notes, dump_value, load_notes, load_value
+from carecall.store.tables import AlertRow, AttemptRow, EvidenceRow, FindingRow, ReportRow, ValueKind
+
+
+def write_report(session: Session, attempt: AttemptRow, report: Report, now: datetime) -> None:
+    """Adds the report with its findings and alerts. Alerts that were raised in the call stay, acknowledged or not."""
+    session.add(
+        ReportRow(
+            attempt_id=attempt.id,
+            dialog_id=report.dialog_id,
+            dialog_language=report.dialog_language,
+            dialog_version=report.dialog_version,
+            dialog_hash=report.dialog_hash,
+            outcome=report.outcome,
+            urgency=report.urgency,
+            notes=dump_notes(report.notes),
+            written_at=now,
+        )
+    )
+    for position, finding in enumerate(report.findings):
+        kind, value = dump_value(finding.value)
+        row = FindingRow(
+            attempt_id=attempt.id,
+            code=finding.code,
+            position=position,
+            kind=kind,
+            value=None if kind is ValueKind.WORDS else value,
+            words=value if kind is ValueKind.WORDS else None,
+            unit=finding.unit,
+            layer=finding.layer,
+        )
+        session.add(row)
+        _write_evidence(session, finding.evidence, finding_id=row.id)
+    raised = {row.code: row for row in session.exec(select(AlertRow).where(AlertRow.attempt_id == attempt.id))}
+    for position, alert in enumerate(report.alerts):
+        raised_row = raised.get(alert.code)
+        if raised_row is None:
+            write_alert(session, attempt.id, alert, now, position)
+        else:
+            raised_row.position = position
+            raised_row.urgency = alert.urgency
+            raised_row.reason = alert.reason
+            session.exec(delete(EvidenceRow).where(col(EvidenceRow.alert_id) == raised_row.id))
+            _write_evidence(session, alert.evidence, alert_id=raised_row.id)
+    attempt.outcome = report.outcome
+
+
+def write_alert(
+    session: Session, attempt_id: uuid.UUID, alert: Alert, now: datetime, position: int | None = None
+) -> None:
+    row = AlertRow(
+        attempt_id=attempt_id,
+        code=alert.code,
+        position=position,
+        urgency=alert.urgency,
+        reason=alert.reason,
+        raised_at=now,
+    )
+    session.add(row)
+    _write_evidence(session, alert.evidence, alert_id=row.id)
+
+
+def _write_evidence(
+    session: Session,
+    evidence: Sequence[Evidence],
+    *,
+    finding_id: uuid.UUID | None = None,
+    alert_id: uuid.UUID | None = None,
+) -> None:
+    session.add_all(
+        EvidenceRow(
+            finding_id=finding_id,
+            alert_id=alert_id,
+            position=position,
+            turn_index=each.turn,
+            quote=each.quote,
+            start_s=each.start_s,
+        )
+        for position, each in enumerate(evidence)
+    )
+
+
+def read_report(session: Session, attempt_id: uuid.UUID) -> Report | None:
+    """The report as it was given to write_report."""
+    report = session.get(ReportRow, attempt_id)
+    if report is None:
+        return None
+    rows = session.exec(
+        select(FindingRow).where(FindingRow.attempt_id == attempt_id).order_by(col(FindingRow.position))
+    ).all()
+    evidence = _evidence_of(session, findings=[row.id for row in rows])
+    findings = tuple(
+        Finding(
+            row.code,
+            load_value(row.kind, (row.words if row.kind is ValueKind.WORDS else row.value) or ""),
+            evidence.get(row.id, ()),
+            row.layer,
+            row.unit,
+        )
+        for row in rows
+    )
+    return Report(
+        report.dialog_id,
+        report.dialog_language,
+        report.dialog_version,
+        report.dialog_hash,
+        report.outcome,
+        findings,
+        tuple(read_alerts(session, attempt_id, reported=True)),
+        load_notes(report.notes),
+    )
+
+
+def read_alerts(session: Session, attempt_id: uuid.UUID, *, reported: bool = False) -> list[Alert]:
+    """The alerts of a call as raised; with ``reported`` those of its report, in the report's order."""
+    query = select(AlertRow).where(AlertRow.attempt_id == attempt_id)
+    if reported:
+        query = query.where(col(AlertRow.position).is_not(None))
+    rows = session.exec(query.order_by(col(AlertRow.position), col(AlertRow.raised_at))).all()
+    evidence = _evidence_of(session, alerts=[row.id for row in rows])
+    return [Alert(row.code, row.urgency, row.reason, evidence.get(row.id, ())) for row in rows]
+
+
+def _evidence_of(
+    session: Session, *, findings: Sequence[uuid.UUID] = (), alerts: Sequence[uuid.UUID] = ()
+) -> dict[uuid.UUID, tuple[Evidence, ...]]:
+    """Evidence in order, by the id of its finding or alert."""
+    rows = session.exec(
+        select(EvidenceRow)
+        .where(col(EvidenceRow.finding_id).in_(findings) | col(EvidenceRow.alert_id).in_(alerts))
+        .order_by(col(EvidenceRow.position))
+    )
+    found: dict[uuid.UUID, tuple[Evidence, ...]] = {}
+    for row in rows:
+        owner = row.finding_id or row.alert_id
+        if owner is not None:
+            found[owner] = (*found.get(owner, ()), Evidence(row.turn_index, row.quote, row.start_s))
+    return found

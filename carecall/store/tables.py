@@ -1,0 +1,372 @@
+"""The tables. What must never happen is refused here: closed sets, one live call a person, one report a call."""
+
+import uuid
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from carecall.domain.attempt import AttemptState
+from carecall.domain.finding import Layer, Unit
+from carecall.domain.language import Language
+from carecall.domain.report import Outcome
+from carecall.domain.triage import Urgency
+from carecall.domain.turn import Speaker
+from carecall.store.personal import PersonalText
+
+LIVE = (AttemptState.DIALING, AttemptState.RINGING, AttemptState.IN_PROGRESS)
+ENDED = tuple(state for state in AttemptState if state.terminal)
+
+
+class ConsentSource(StrEnum):
+    """How the consent to be called was given."""
+
+    WRITTEN = "written"
+    SPOKEN = "spoken"
+    TRIAL = "trial"  # a demo, a chat or a test call that the operator holds
+
+
+class Role(StrEnum):
+    CARE_WORKER = "care_worker"
+    OPERATOR = "operator"
+
+
+class ValueKind(StrEnum):
+    """Which of the types of a finding's value is meant."""
+
+    TERNARY = "ternary"
+    MISSING = "missing"
+    NUMBER = "number"
+    WORDS = "words"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment. Goes in with any time zone and comes out in UTC, also from SQLite, which knows none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Row(SQLModel):
+    """A row shows its table and its key, never what it holds."""
+
+    def __repr__(self) -> str:
+        keys = [column.name for column in getattr(type(self), "__table__").primary_key]  # noqa: B009
+        return f"{type(self).__name__}({', '.join(f'{key}={getattr(self, key)!s}' for key in keys)})"
+
+    __str__ = __repr__
+
+
+def _key() -> Any:
+    return Field(default_factory=uuid.uuid4, sa_column=Column(Uuid, primary_key=True))
+
+
+def _to(target: str, *, required: bool = True, index: bool = True, unique: bool = False, key: bool = False) -> Any:
+    column = Column(Uuid, ForeignKey(target), nullable=not required, index=index, unique=unique, primary_key=key)
+    return Field(sa_column=column) if required else Field(default=None, sa_column=column)
+
+
+def _personal(column: str, *, required: bool = True) -> Any:
+    """A personal column; empty or absent when nothing is known."""
+    return Field(default="" if required else None, sa_column=Column(PersonalText(column), nullable=not required))
+
+
+def _moment(*, required: bool = True) -> Any:
+    column = Column(UtcDateTime, nullable=not required)
+    return Field(sa_column=column) if required else Field(default=None, sa_column=column)
+
+
+def _closed(members: type[StrEnum], constraint: str, *, required: bool = True) -> Any:
+    """A closed set, kept as its values under a CHECK."""
+    kind = Enum(
+        members,
+        name=constraint,
+        native_enum=False,
+        create_constraint=True,
+        length=32,
+        values_callable=lambda enum: [member.value for member in enum],
+    )
+    return Field(sa_column=Column(kind, nullable=False)) if required else Field(default=None, sa_column=Column(kind))
+
+
+def _in(states: tuple[AttemptState, ...]) -> str:
+    return f"state IN ({', '.join(repr(state.value) for state in states)})"
+
+
+def _unique_where(name: str, condition: str, *columns: str) -> Index:
+    return Index(name, *columns, unique=True, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+class RecipientRow(Row, table=True):
+    """A person who is called."""
+
+    __tablename__ = "recipient"
+    __table_args__ = (CheckConstraint("patience_s >= 0", name="recipient_patience"),)
+
+    id: uuid.UUID = _key()
+    name: str = _personal("recipient.name")
+    phone: str = _personal("recipient.phone")
+    blind_index: str = Field(sa_column=Column(String(64), nullable=False, index=True))  # of name and phone
+    language: Language = _closed(Language, "recipient_language")
+    time_zone: str = Field(sa_column=Column(String(64), nullable=False))  # IANA name
+    patience_s: float = 0.0  # seconds to wait longer than usual before taking a pause for the end of a reply
+    notes: str = _personal("recipient.notes")
+    created_at: datetime = _moment()
+
+
+class CampaignRow(Row, table=True):
+    """Who is called about what, when."""
+
+    __tablename__ = "campaign"
+    __table_args__ = (CheckConstraint("ends_on IS NULL OR ends_on >= starts_on", name="campaign_period"),)
+
+    id: uuid.UUID = _key()
+    name: str = Field(sa_column=Column(String(200), nullable=False, unique=True))
+    dialog: str = Field(sa_column=Column(String(100), nullable=False))  # id of the dialog; the language is the person's
+    starts_on: date = Field(sa_column=Column(Date, nullable=False))
+    ends_on: date | None = Field(default=None, sa_column=Column(Date))
+    schedule: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class EnrollmentRow(Row, table=True):
+    """A recipient in a campaign."""
+
+    __tablename__ = "enrollment"
+    __table_args__ = (
+        UniqueConstraint("id", "recipient_id", name="enrollment_of_recipient"),
+        CheckConstraint("(consent_at IS NULL) = (consent_source IS NULL)", name="enrollment_consent"),
+        CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="enrollment_period"),
+        _unique_where("enrollment_active", "ended_at IS NULL AND opted_out_at IS NULL", "recipient_id", "campaign_id"),
+    )
+
+    id: uuid.UUID = _key()
+    recipient_id: uuid.UUID = _to("recipient.id")
+    campaign_id: uuid.UUID = _to("campaign.id")
+    consent_at: datetime | None = _moment(required=False)
+    consent_source: ConsentSource | None = _closed(ConsentSource, "enrollment_consent_source", required=False)
+    started_at: datetime = _moment()
+    ended_at: datetime | None = _moment(required=False)
+    paused: bool = False
+    opted_out_at: datetime | None = _moment(required=False)
+
+
+class AttemptRow(Row, table=True):
+    """One dial."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["enrollment_id", "recipient_id"], ["enrollment.id", "enrollment.recipient_id"], name="attempt_of_recipient"
+        ),
+        UniqueConstraint("enrollment_id", "slot_due", "number", name="attempt_once"),
+        CheckConstraint("number >= 1", name="attempt_number"),
+        CheckConstraint(f"({_in(ENDED)}) = (ended_at IS NOT NULL)", name="attempt_end"),
+        _unique_where("attempt_live", _in(LIVE), "recipient_id"),
+        Index("attempt_of_slot", "enrollment_id", "planned_at"),
+    )
+
+    id: uuid.UUID = _key()
+    enrollment_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False))
+    recipient_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False))
+    slot_due: datetime | None = _moment(required=False)  # None: a call outside of any schedule
+    number: int = 1  # of the slot's attempts, from 1
+    state: AttemptState = _closed(AttemptState, "attempt_state")
+    provider_call_sid: str | None = Field(default=None, sa_column=Column(String(64), unique=True))
+    planned_at: datetime = _moment()
+    dialed_at: datetime | None = _moment(required=False)
+    answered_at: datetime | None = _moment(required=False)
+    ended_at: datetime | None = _moment(required=False)
+    outcome: Outcome | None = _closed(Outcome, "attempt_outcome", required=False)
+    dialog_id: str = Field(sa_column=Column(String(100), nullable=False))
+    dialog_language: Language = _closed(Language, "attempt_language")
+    dialog_version: str = Field(sa_column=Column(String(40), nullable=False))
+    dialog_hash: str = Field(sa_column=Column(String(64), nullable=False))
+    recording_path: str | None = Field(default=None, sa_column=Column(String(400)))
+    holder: str = Field(default="", sa_column=Column(String(200), nullable=False))  # the process that holds the call
+    seen_at: datetime | None = _moment(required=False)  # the holder's last sign of life
+
+
+class TurnRow(Row, table=True):
+    """One utterance."""
+
+    __tablename__ = "turn"
+    __table_args__ = (CheckConstraint("turn_index >= 0", name="turn_index_from_0"),)
+
+    attempt_id: uuid.UUID = _to("attempt.id", key=True, index=False)
+    turn_index: int = Field(primary_key=True)
+    speaker: Speaker = _closed(Speaker, "turn_speaker")
+    text: str = _personal("turn.text")
+    started_s: float
+    ended_s: float
+    asked: str | None = Field(default=None, sa_column=Column(String(100)))
+    interrupted: bool = False
+    understanding: str | None = _personal("turn.understanding", required=False)  # JSON; it quotes the turn
+
+
+class ReportRow(Row, table=True):
+    """The report of a call."""
+
+    __tablename__ = "report"
+
+    attempt_id: uuid.UUID = _to("attempt.id", key=True, index=False)
+    dialog_id: str = Field(sa_column=Column(String(100), nullable=False))
+    dialog_language: str = Field(sa_column=Column(String(8), nullable=False))
+    dialog_version: str = Field(sa_column=Column(String(40), nullable=False))
+    dialog_hash: str = Field(sa_column=Column(String(64), nullable=False))
+    outcome: Outcome = _closed(Outcome, "report_outcome")
+    urgency: Urgency = _closed(Urgency, "report_urgency")
+    notes: str = _personal("report.notes")  # a JSON list
+    written_at: datetime = _moment()
+
+
+class FindingRow(Row, table=True):
+    """One value of a report."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "code", name="finding_once"),
+        CheckConstraint("(kind = 'words') = (words IS NOT NULL)", name="finding_words"),
+        CheckConstraint("(kind = 'words') = (value IS NULL)", name="finding_value"),
+    )
+
+    id: uuid.UUID = _key()
+    attempt_id: uuid.UUID = _to("attempt.id", index=False)
+    code: str = Field(sa_column=Column(String(100), nullable=False))
+    position: int  # in the report, from 0
+    kind: ValueKind = _closed(ValueKind, "finding_kind")
+    value: str | None = Field(default=None, sa_column=Column(String(40)))
+    words: str | None = _personal("finding.words", required=False)  # a value that may be the person's own words
+    unit: Unit | None = _closed(Unit, "finding_unit", required=False)
+    layer: Layer = _closed(Layer, "finding_layer")
+
+
+class UserRow(Row, table=True):
+    """Someone who may sign in."""
+
+    __tablename__ = "user"
+    __table_args__ = (CheckConstraint("email = lower(email)", name="user_email_lower"),)
+
+    id: uuid.UUID = _key()
+    email: str = Field(sa_column=Column(String(254), nullable=False, unique=True))
+    role: Role = _closed(Role, "user_role")
+    password_hash: str = Field(sa_column=Column(String(200), nullable=False))
+
+
+class AlertRow(Row, table=True):
+    """An urgency that a human must acknowledge."""
+
+    __tablename__ = "alert"
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "code", name="alert_once"),
+        CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", name="alert_acknowledged"),
+    )
+
+    id: uuid.UUID = _key()
+    attempt_id: uuid.UUID = _to("attempt.id", index=False)
+    code: str = Field(sa_column=Column(String(100), nullable=False))
+    position: int | None = None  # in the report, from 0; None while it stands in none
+    urgency: Urgency = _closed(Urgency, "alert_urgency")
+    reason: str
+    raised_at: datetime = _moment()
+    acknowledged_at: datetime | None = _moment(required=False)
+    acknowledged_by: uuid.UUID | None = _to("user.id", required=False, index=False)
+
+
+class EvidenceRow(Row, table=True):
+    """The words that a finding or an alert rests on.
+
+    The turn is no foreign key: an alert must never be refused because its turn is not there.
+    """
+
+    __tablename__ = "evidence"
+    __table_args__ = (CheckConstraint("(finding_id IS NULL) <> (alert_id IS NULL)", name="evidence_of_one"),)
+
+    id: uuid.UUID = _key()
+    finding_id: uuid.UUID | None = _to("finding.id", required=False)
+    alert_id: uuid.UUID | None = _to("alert.id", required=False)
+    position: int  # among the evidence of its finding or alert, from 0
+    turn_index: int
+    quote: str = _personal("evidence.quote")
+    start_s: float | None = None
+
+
+class MemoryRow(Row, table=True):
+    """One remembered sentence. It stands until it is replaced or ended."""
+
+    __tablename__ = "memory"
+    __table_args__ = (CheckConstraint("replaced_by IS NULL OR ended_at IS NOT NULL", name="memory_replaced_is_ended"),)
+
+    id: uuid.UUID = _key()
+    recipient_id: uuid.UUID = _to("recipient.id")
+    text: str = _personal("memory.text")
+    topic: str = Field(default="", sa_column=Column(String(40), nullable=False))
+    source_attempt_id: uuid.UUID | None = _to("attempt.id", required=False, index=False)
+    created_at: datetime = _moment()
+    replaced_by: uuid.UUID | None = _to("memory.id", required=False, index=False)
+    ended_at: datetime | None = _moment(required=False)
+
+
+class AuditRow(Row, table=True):
+    """Who did what to which record. Rows are never changed, nor deleted within two years: a trigger refuses."""
+
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _moment()
+    actor: str = Field(sa_column=Column(String(254), nullable=False))  # a user's id, or the part of the program
+    action: str = Field(sa_column=Column(String(60), nullable=False))
+    subject: str = Field(sa_column=Column(String(100), nullable=False, index=True))  # such as attempt:ID
+    details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class StreamTokenRow(Row, table=True):
+    """A ticket for one media stream, kept as its SHA-256."""
+
+    __tablename__ = "stream_token"
+
+    digest: str = Field(sa_column=Column(String(64), primary_key=True))
+    attempt_id: uuid.UUID = _to("attempt.id")
+    expires_at: datetime = _moment()
+    used_at: datetime | None = _moment(required=False)
+    needs_signature: bool
+
+
+class KeyCheckRow(Row, table=True):
+    """One row, sealed with the key in use: a wrong key is noticed before anything is written with it."""
+
+    __tablename__ = "key_check"
+    __table_args__ = (CheckConstraint("id = 1", name="key_check_one_row"),)
+
+    id: int = Field(default=1, primary_key=True)
+    sample: str = _personal("key_check.sample")
