@@ -87,7 +87,13 @@ _DISCLOSURE = {
 }
 _FORCED_ANSWER = {
     Language.ENGLISH: re.compile(r"\byes\b\W*(?:\bor\b|/)\W*(?:a )?\bno\b", re.IGNORECASE),
-    Language.KOREAN: re.compile(r"(?<![가-힣])[네예]\W*(?:또는|혹은|아니면|이나|나)?\W*아니[오요](?![가-힣]*[서도])"),
+    Language.KOREAN: re.compile(r"(?<![가-힣])[네예]\W*(?:또는|혹은|아니면|이나|나)?\W*아니[오요]"),
+}
+_RELIEF = {
+    Language.ENGLISH: re.compile(
+        r"\b(?:glad|good|happy|nice|pleased) to hear|\bgood news\b|\b(?:great|wonderful|excellent)\b", re.IGNORECASE
+    ),
+    Language.KOREAN: re.compile("다행|좋네|좋아요|잘됐|반가운"),
 }
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
 _ANSWERS = (*(str(each) for each in Ternary), *(str(each) for each in Missing))
@@ -298,6 +304,8 @@ def _wording(dialog: dict[str, Value], agenda: list[tuple[tuple[str, int], dict[
             for here, text in _strings((*at, key), question.get(key)):
                 yield from _placeholders(here, text, ("{name}", "{organisation}"))
                 yield from _free_answer(here, text, language)
+        yield from _bad_news((*at, "acknowledge", "bad"), question.get("acknowledge"), language)
+    yield from _bad_news(("texts", "acknowledge", "bad"), texts.get("acknowledge"), language)
     for key, value in texts.items():
         allowed = ("{name}", "{organisation}", "{answer}") if key == "confirm" else ("{name}", "{organisation}")
         for here, text in _strings(("texts", key), value):
@@ -325,6 +333,12 @@ def _placeholders(at: Location, text: str, allowed: tuple[str, ...]) -> Found:
 def _free_answer(at: Location, text: str, language: Language) -> Found:
     if _FORCED_ANSWER[language].search(text):
         yield at, "this asks for a bare yes or no; ask in other words and let people answer in theirs"
+
+
+def _bad_news(at: Location, acknowledge: Value, language: Language) -> Found:
+    for here, text in _strings(at, _mapping(acknowledge).get("bad")):
+        if relief := _RELIEF[language].search(text):
+            yield here, f"`{relief[0]}` sounds relieved after bad news; say that it was heard, without cheer"
 
 
 def _strings(at: Location, value: Value) -> Iterator[tuple[Location, str]]:

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from carecall.dialog.definition import Dialog
 from carecall.dialog.file_checks import content_problems, shape_problems
 from carecall.dialog.file_schema import DialogPart, json_schema, to_dialog
-from carecall.dialog.yaml_source import Problem, Value, read_yaml
+from carecall.dialog.yaml_source import MAX_BYTES, Problem, Value, read_yaml
 from carecall.errors import CareCallError
 
 __all__ = ["DialogFileError", "dialog_names", "find_dialog", "json_schema", "load_dialog"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*\.(en|ko)")
-_AGENDA = re.compile(r"^agenda\s*:", re.MULTILINE)
+_AGENDA = re.compile(rb"^agenda\s*:", re.MULTILINE)
 
 
 class DialogFileError(CareCallError):
@@ -32,7 +32,7 @@ class DialogFileError(CareCallError):
 
 def load_dialog(path: Path) -> Dialog:
     """The dialog of a file. Raises DialogFileError with every problem that was found."""
-    where = f"{path.parent.name}/{path.name}"
+    where = "/".join(path.absolute().parts[-2:])
     try:
         source = read_yaml(path)
     except OSError as error:
@@ -54,11 +54,7 @@ def load_dialog(path: Path) -> Dialog:
 
 def dialog_names(dialogs_dir: Path) -> list[str]:
     """The names (``wellbeing.ko``) of the dialogs in a folder, sorted. A file is a dialog when it has an agenda."""
-    return sorted(
-        path.stem
-        for path in dialogs_dir.glob("*.yaml")
-        if _NAME.fullmatch(path.stem) and _AGENDA.search(path.read_text(encoding="utf-8", errors="replace"))
-    )
+    return sorted(path.stem for path in dialogs_dir.glob("*.yaml") if _NAME.fullmatch(path.stem) and _has_agenda(path))
 
 
 def find_dialog(dialogs_dir: Path, name: str) -> Dialog:
@@ -68,6 +64,14 @@ def find_dialog(dialogs_dir: Path, name: str) -> Dialog:
         there = ", ".join(dialog_names(dialogs_dir)) or "none"
         raise DialogFileError(f"there is no dialog named {name!r}; in {dialogs_dir} there are: {there}")
     return load_dialog(path)
+
+
+def _has_agenda(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _AGENDA.search(file.read(MAX_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _hash(content: Value) -> str:
