@@ -27,15 +27,16 @@ __all__ = [
 _MANIFEST = Path(__file__).parent.parent / "models.toml"
 
 
-def manifest() -> dict[str, ModelFile]:
+def manifest(models_dir: Path | None = None) -> dict[str, ModelFile]:
     """Every known model by name: those of CareCall, and those of ``models.toml`` in the models folder, which win."""
-    own = settings().models_dir / "models.toml"
+    own = (models_dir or settings().models_dir) / "models.toml"
     return {**_shipped(), **(read(own) if own.is_file() else {})}
 
 
-def store() -> ModelStore:
-    """The models folder of the settings."""
-    return ModelStore(settings().models_dir, manifest())
+def store(models_dir: Path | None = None) -> ModelStore:
+    """The models folder, by default that of the settings."""
+    root = models_dir or settings().models_dir
+    return ModelStore(root, manifest(root))
 
 
 def ensure(name: str, *, progress: bool = True) -> Path:
