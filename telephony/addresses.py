@@ -1,6 +1,7 @@
 """The addresses under which Twilio reaches this server, built from the public base URL and never from a request."""
 
 from urllib.parse import quote
+from uuid import UUID
 
 VOICE = "/telephony/voice/{attempt_id}"
 RESUME = "/telephony/resume/{attempt_id}"
@@ -8,19 +9,19 @@ STATUS = "/telephony/status/{attempt_id}"
 STREAM = "/telephony/stream/{token}"
 
 
-def voice_url(public_url: str, attempt_id: str) -> str:
+def voice_url(public_url: str, attempt_id: UUID) -> str:
     """Where Twilio asks what to do with an answered call."""
-    return _join(public_url, VOICE.format(attempt_id=quote(attempt_id, safe="")))
+    return _join(public_url, VOICE.format(attempt_id=attempt_id))
 
 
-def resume_url(public_url: str, attempt_id: str) -> str:
+def resume_url(public_url: str, attempt_id: UUID) -> str:
     """Where Twilio asks how to go on after a media stream."""
-    return _join(public_url, RESUME.format(attempt_id=quote(attempt_id, safe="")))
+    return _join(public_url, RESUME.format(attempt_id=attempt_id))
 
 
-def status_url(public_url: str, attempt_id: str) -> str:
+def status_url(public_url: str, attempt_id: UUID) -> str:
     """Where Twilio reports the progress of a call and who answered it."""
-    return _join(public_url, STATUS.format(attempt_id=quote(attempt_id, safe="")))
+    return _join(public_url, STATUS.format(attempt_id=attempt_id))
 
 
 def stream_url(public_url: str, token: str) -> str:

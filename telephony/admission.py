@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
+from uuid import UUID
 
 from fastapi import WebSocket
 
@@ -24,7 +25,7 @@ class Grant(Protocol):
     """What a token stands for."""
 
     @property
-    def attempt_id(self) -> str: ...
+    def attempt_id(self) -> UUID: ...
 
     @property
     def needs_signature(self) -> bool:
@@ -33,7 +34,7 @@ class Grant(Protocol):
 
 
 Redeem = Callable[[str, datetime], Awaitable[Grant | None]]  # a token's grant, once; None for any other token
-ExpectedCallSid = Callable[[str], Awaitable[str | None]]  # the call that an attempt is known to be, if it is known
+ExpectedCallSid = Callable[[UUID], Awaitable[str | None]]  # the call that an attempt is known to be, if it is known
 
 
 class Refusal(StrEnum):

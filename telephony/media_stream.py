@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 from fastapi import WebSocket
 from starlette.responses import Response
@@ -200,7 +201,7 @@ class GuardedWebSocket(WebSocket):
 class MediaStream:
     """One admitted stream: the line of one call."""
 
-    attempt_id: str
+    attempt_id: UUID
     call_sid: str
     stream_sid: str
     start: Start

@@ -9,6 +9,7 @@ from telephony.addresses import STREAM
 from telephony.admission import Admission, ExpectedCallSid, Redeem
 from telephony.counters import StreamCounters
 from telephony.media_stream import HandleCall, MediaStreamEndpoint, StreamDeadlines
+from telephony.webhooks import AfterStream, OpenStream, ReportProgress, add_webhooks
 
 WS_MAX_SIZE = 16 * 1024  # bytes; for uvicorn's ws_max_size
 
@@ -20,6 +21,9 @@ class TelephonyPorts:
     redeem: Redeem
     expected_call_sid: ExpectedCallSid
     handle_call: HandleCall
+    open_stream: OpenStream
+    after_stream: AfterStream
+    report_progress: ReportProgress
 
 
 def telephony_router(
@@ -30,7 +34,7 @@ def telephony_router(
     deadlines: StreamDeadlines | None = None,
 ) -> APIRouter:
     """The routes under ``/telephony``. Keep ``counters`` to read what happened."""
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
     endpoint = MediaStreamEndpoint(
         Admission(settings, ports.redeem, ports.expected_call_sid),
         ports.handle_call,
@@ -38,4 +42,5 @@ def telephony_router(
         deadlines or StreamDeadlines(),
     )
     router.add_api_websocket_route(STREAM, endpoint.__call__)
+    add_webhooks(router, settings, ports.open_stream, ports.after_stream, ports.report_progress)
     return router

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID, uuid4
 
 import pytest
 import uvicorn
@@ -18,14 +19,17 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from carecall.errors import StoreError
+from carecall.errors import StoreError, StreamRefused
 from carecall.settings import Environment, Settings
 from telephony.counters import StreamCounters
 from telephony.media_stream import MediaStream, StreamDeadlines
 from telephony.router import WS_MAX_SIZE, TelephonyPorts, telephony_router
+from telephony.webhooks import CallProgress
+from telephony.wire import Violation
 
 PUBLIC_URL = "https://calls.example.org/care"
 AUTH_TOKEN = "an auth token of Twilio"
+ATTEMPT = uuid4()
 TOKEN = "signed-token-0123456789"
 LOCAL_TOKEN = "local-token-0123456789"
 CALL_SID = "CA" + "1" * 32
@@ -37,7 +41,7 @@ SIGNATURE = RequestValidator(AUTH_TOKEN).compute_signature(f"wss://calls.example
 
 @dataclass(frozen=True)
 class Grant:
-    attempt_id: str
+    attempt_id: UUID
     needs_signature: bool
 
 
@@ -46,7 +50,7 @@ class Exchange:
     """The ports of the bridge, in memory, and what they saw."""
 
     grants: dict[str, Grant] = field(
-        default_factory=lambda: {TOKEN: Grant("attempt-1", True), LOCAL_TOKEN: Grant("attempt-1", False)}
+        default_factory=lambda: {TOKEN: Grant(ATTEMPT, True), LOCAL_TOKEN: Grant(ATTEMPT, False)}
     )
     expected: str | None = CALL_SID
     handle: Callable[[MediaStream], Awaitable[None]] | None = None
@@ -61,8 +65,17 @@ class Exchange:
             raise StoreError
         return self.grants.pop(token, None)
 
-    async def expected_call_sid(self, attempt_id: str) -> str | None:
+    async def expected_call_sid(self, attempt_id: UUID) -> str | None:
         return self.expected
+
+    async def open_stream(self, attempt_id: UUID, call_sid: str) -> str | None:
+        return None
+
+    async def after_stream(self, attempt_id: UUID) -> Literal["hang_up", "reconnect"]:
+        return "hang_up"
+
+    async def report_progress(self, progress: CallProgress) -> None:
+        raise AssertionError("no status is reported here")
 
     async def handle_call(self, stream: MediaStream) -> None:
         self.handled.append(stream)
@@ -113,7 +126,14 @@ class ListeningServer(uvicorn.Server):
 async def running(exchange: Exchange | None = None, **changes: Any) -> AsyncIterator[Server]:
     exchange, counters = exchange or Exchange(), StreamCounters()
     app = FastAPI()
-    ports = TelephonyPorts(exchange.redeem, exchange.expected_call_sid, exchange.handle_call)
+    ports = TelephonyPorts(
+        redeem=exchange.redeem,
+        expected_call_sid=exchange.expected_call_sid,
+        handle_call=exchange.handle_call,
+        open_stream=exchange.open_stream,
+        after_stream=exchange.after_stream,
+        report_progress=exchange.report_progress,
+    )
     deadlines = StreamDeadlines(start_s=0.4, silence_s=0.8, after_stop_s=0.2)
     app.include_router(telephony_router(ports, some_settings(**changes), counters=counters, deadlines=deadlines))
     config = uvicorn.Config(app, log_level="critical", ws_max_size=WS_MAX_SIZE, lifespan="off", proxy_headers=False)
@@ -205,3 +225,258 @@ async def test_audio_goes_there_and_back_in_frames_of_20_ms(server: Server) -> N
     assert {frame["streamSid"] for frame in frames} == {STREAM_SID}
     assert server.counters.snapshot().accepted == 1
     assert not server.counters.snapshot().violations
+
+
+async def test_digits_pass_and_everything_is_written_anew(server: Server) -> None:
+    odd = json.loads(media(3)) | {"unheard": "of"}
+    await after(server, CONNECTED, start(), event("dtmf", 2, {"digit": "5"}), json.dumps(odd), stop(4))
+    assert [json.loads(text) for text in server.exchange.heard] == [
+        {"streamSid": STREAM_SID, "event": "dtmf", "dtmf": {"digit": "5"}},
+        {"streamSid": STREAM_SID, "event": "media", "media": {"payload": base64.b64encode(b"\x7f" * 160).decode()}},
+    ]
+
+
+async def test_marks_come_back_to_the_call_and_only_ours() -> None:
+    played: list[str] = []
+    exchange = Exchange()
+
+    async def ask_to_be_told(stream: MediaStream) -> None:
+        stream.on_mark(played.append)
+        await stream.websocket.send_text(json.dumps({"event": "media", "media": {"payload": "f39/"}}))
+        await stream.send_mark("closing line")
+        await exchange.echo(stream)
+
+    exchange.handle = ask_to_be_told
+    async with running(exchange) as server, connect(server.url()) as socket:
+        await socket.send(CONNECTED)
+        await socket.send(start())
+        rest, mark = json.loads(await socket.recv()), json.loads(await socket.recv())
+        for sequence, name in enumerate(["never sent", mark["mark"]["name"], mark["mark"]["name"]], start=2):
+            await socket.send(event("mark", sequence, {"name": name}))
+        await socket.send(stop(5))
+        assert await close_code(socket) == 1000
+    assert base64.b64decode(rest["media"]["payload"]) == b"\x7f\x7f\x7f" + b"\xff" * 157
+    assert mark == {"event": "mark", "streamSid": STREAM_SID, "mark": {"name": "closing line"}}
+    assert played == ["closing line"]
+
+
+async def test_the_socket_closes_normally_when_the_call_is_over() -> None:
+    async def say_nothing(stream: MediaStream) -> None:
+        assert (stream.attempt_id, stream.call_sid, stream.stream_sid) == (ATTEMPT, CALL_SID, STREAM_SID)
+
+    async with running(Exchange(handle=say_nothing)) as server:
+        assert await after(server, CONNECTED, start()) == 1000
+        assert server.counters.snapshot().open == 0
+
+
+async def test_a_call_that_breaks_closes_its_socket_and_leaves_the_server_up(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks(stream: MediaStream) -> None:
+        raise ValueError(stream.call_sid)
+
+    async with running(Exchange(handle=breaks)) as server:
+        assert await after(server, CONNECTED, start()) == 1011
+        assert server.counters.snapshot().failed_calls == 1
+        server.exchange.grants[LOCAL_TOKEN], server.exchange.handle = Grant(ATTEMPT, False), None
+        assert await after(server, CONNECTED, start(), stop(2)) == 1000
+    assert "ValueError" in caplog.text
+    assert CALL_SID not in caplog.text
+
+
+async def test_a_recipient_who_hangs_up_ends_the_call(server: Server) -> None:
+    async with connect(server.url()) as socket:
+        await socket.send(CONNECTED)
+        await socket.send(start())
+        await socket.send(media(2))
+        await socket.recv()
+    async with asyncio.timeout(2):
+        await server.exchange.ended.wait()
+    assert not server.counters.snapshot().violations
+
+
+async def test_only_media_mark_and_clear_go_out() -> None:
+    refused = []
+
+    async def talk(stream: MediaStream) -> None:
+        for frame in ("not json", "[]", '{"event": "stop"}', '{"event": "media", "media": {"payload": "!"}}'):
+            try:
+                await stream.websocket.send_text(frame)
+            except StreamRefused as wrong:
+                refused.append(wrong)
+        try:
+            await stream.websocket.send_bytes(b"audio")
+        except StreamRefused as wrong:
+            refused.append(wrong)
+        await stream.websocket.send_text(json.dumps({"event": "media", "media": {"payload": "f39/"}}))
+        await stream.websocket.send_text(json.dumps({"event": "clear", "streamSid": "of another stream"}))
+
+    async with running(Exchange(handle=talk)) as server, connect(server.url()) as socket:
+        await socket.send(CONNECTED)
+        await socket.send(start())
+        assert json.loads(await socket.recv()) == {"event": "clear", "streamSid": STREAM_SID}
+        assert await close_code(socket) == 1000
+    assert len(refused) == 5
+
+
+async def test_an_unknown_event_is_ignored_and_counted(server: Server) -> None:
+    assert await after(server, CONNECTED, '{"event": "weather"}', start(), '{"event": "weather"}', stop(2)) == 1000
+    assert server.counters.snapshot().unknown_events == 2
+
+
+NO_MULAW = {"encoding": "audio/x-l16", "sampleRate": 16000, "channels": 1}
+
+VIOLATIONS: list[tuple[Violation, int, list[str | bytes]]] = [
+    (Violation.NOT_JSON, 1007, ["\x00\x01 not json"]),
+    (Violation.NOT_JSON, 1007, ['{"event": NaN}']),
+    (Violation.NOT_AN_OBJECT, 1007, ["[1, 2]"]),
+    (Violation.TOO_DEEP, 1007, ["[" * 10_000]),
+    (Violation.FRAME_TOO_BIG, 1009, [json.dumps({"event": "connected", "padding": "x" * 20_000})]),
+    (Violation.BINARY_FRAME, 1003, [b"\x00\x01"]),
+    (Violation.BINARY_FRAME, 1003, [CONNECTED, start(), b"\x7f" * 160]),
+    (Violation.OUT_OF_ORDER, 1002, [start()]),
+    (Violation.OUT_OF_ORDER, 1002, [CONNECTED, media(2)]),
+    (Violation.OUT_OF_ORDER, 1002, [CONNECTED, start(), CONNECTED]),
+    (Violation.SECOND_START, 1002, [CONNECTED, start(), start()]),
+    (Violation.UNSUPPORTED_MEDIA, 1003, [CONNECTED, start(mediaFormat=NO_MULAW)]),
+    (Violation.OTHER_CALL, 1008, [CONNECTED, start(callSid="CA" + "9" * 32)]),
+    (Violation.OTHER_STREAM, 1008, [CONNECTED, start(streamSid="MZ" + "9" * 32)]),
+    (Violation.OTHER_STREAM, 1008, [CONNECTED, start(), media(2, stream_sid="MZ" + "9" * 32)]),
+    (Violation.SEQUENCE_BACKWARDS, 1002, [CONNECTED, start(), media(5), media(4)]),
+    (Violation.BAD_FIELD, 1007, [CONNECTED, start(), media(-2)]),
+    (Violation.BAD_FIELD, 1007, [CONNECTED, start(tracks="inbound")]),
+    (Violation.BAD_BASE64, 1007, [CONNECTED, start(), media(2).replace("f39/", "f39!")]),
+    (Violation.PAYLOAD_TOO_BIG, 1009, [CONNECTED, start(), media(2, b"\x7f" * 5000)]),
+    (Violation.AFTER_STOP, 1002, [CONNECTED, start(), stop(2), media(3)]),
+    (Violation.TOO_FAST, 1008, [CONNECTED, start(), *(media(number, b"\x7f" * 4000) for number in range(2, 30))]),
+    (Violation.TOO_FAST, 1008, [CONNECTED, start(), *(media(number, b"\x7f") for number in range(2, 2500))]),
+    (Violation.TOO_FAST, 1008, [CONNECTED, start(), *['{"event": "weather"}'] * 400]),
+    (Violation.LATE_START, 1008, []),
+    (Violation.LATE_START, 1008, [CONNECTED]),
+    (Violation.SILENT_PEER, 1008, [CONNECTED, start()]),
+]
+
+
+@pytest.mark.parametrize(
+    ("violation", "code", "frames"), VIOLATIONS, ids=[f"{v}-{i}" for i, (v, *_) in enumerate(VIOLATIONS)]
+)
+async def test_a_violation_closes_with_its_code_and_is_counted(
+    server: Server, violation: Violation, code: int, frames: list[str | bytes]
+) -> None:
+    assert await after(server, *frames) == code == violation.close_code
+    for stream in server.exchange.handled:
+        assert stream.websocket.client_state.name == "DISCONNECTED"
+    assert dict(server.counters.snapshot().violations) == {violation: 1}
+    assert server.counters.snapshot().open == 0
+
+
+async def test_a_text_frame_that_is_not_utf_8_is_refused(server: Server) -> None:
+    async with connect(server.url()) as socket:
+        await socket.send(b"\xff\xfe", text=True)
+        assert await close_code(socket) == 1007
+    assert dict(server.counters.snapshot().violations) == {Violation.BAD_TEXT: 1}
+
+
+async def test_bytes_that_are_no_websocket_end_the_stream(server: Server) -> None:
+    async with connect(server.url()) as socket:
+        await socket.send(CONNECTED)
+        await socket.send(start())
+        await socket.send(media(2))
+        await socket.recv()
+        socket.transport.write(b"\xff" * 64)
+        await close_code(socket)
+    async with asyncio.timeout(2):
+        await server.exchange.ended.wait()
+    assert dict(server.counters.snapshot().violations) == {Violation.BAD_FRAME: 1}
+
+
+async def test_an_unknown_token_is_not_found(server: Server) -> None:
+    assert await refused_with(server, "never-minted-0123456789") == 404
+    assert await refused_with(server, "short") == 404
+    assert await refused_with(server, "%00" * 20) == 404
+    assert dict(server.counters.snapshot().refused) == {"unknown_token": 3}
+
+
+async def test_a_token_opens_one_stream(server: Server) -> None:
+    assert await after(server, CONNECTED, start(), stop(2)) == 1000
+    assert await refused_with(server, LOCAL_TOKEN) == 404
+
+
+async def test_a_signed_upgrade_is_admitted(server: Server) -> None:
+    async with connect(server.url(TOKEN), additional_headers={"X-Twilio-Signature": SIGNATURE}) as socket:
+        for frame in (CONNECTED, start(), stop(2)):
+            await socket.send(frame)
+        assert await close_code(socket) == 1000
+    assert server.counters.snapshot().accepted == 1
+
+
+async def test_a_signed_stream_of_another_account_is_refused(server: Server) -> None:
+    async with connect(server.url(TOKEN), additional_headers={"X-Twilio-Signature": SIGNATURE}) as socket:
+        await socket.send(CONNECTED)
+        await socket.send(start(accountSid="AC" + "9" * 32))
+        assert await close_code(socket) == 1008
+    assert dict(server.counters.snapshot().violations) == {Violation.OTHER_ACCOUNT: 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "missing_signature"),
+        ({"X-Twilio-Signature": SIGNATURE[::-1]}, "wrong_signature"),
+        ({"X-Twilio-Signature": "é"}, "wrong_signature"),
+        # Signed for the address by which the peer reached us, which anyone can choose.
+        (
+            {
+                "X-Twilio-Signature": RequestValidator(AUTH_TOKEN).compute_signature(
+                    f"wss://127.0.0.1/telephony/stream/{TOKEN}", {}
+                ),
+                "X-Forwarded-Host": "127.0.0.1",
+            },
+            "wrong_signature",
+        ),
+    ],
+)
+async def test_an_upgrade_that_is_not_signed_is_forbidden(server: Server, headers: dict[str, str], reason: str) -> None:
+    assert await refused_with(server, TOKEN, headers) == 403
+    assert dict(server.counters.snapshot().refused) == {reason: 1}
+    assert not server.exchange.handled
+
+
+@pytest.mark.parametrize("missing", [{"twilio_auth_token": SecretStr("")}, {"public_url": ""}])
+async def test_without_an_auth_token_nobody_is_admitted(missing: dict[str, Any]) -> None:
+    async with running(**missing) as server:
+        empty = RequestValidator("").compute_signature(f"wss://calls.example.org/care/telephony/stream/{TOKEN}", {})
+        assert await refused_with(server, TOKEN, {"X-Twilio-Signature": empty}) == 503
+
+
+async def test_a_store_that_fails_admits_nobody() -> None:
+    async with running(Exchange(store_fails=True)) as server:
+        assert await refused_with(server, TOKEN, {"X-Twilio-Signature": SIGNATURE}) == 503
+        assert dict(server.counters.snapshot().refused) == {"store_failed": 1}
+
+
+async def test_a_development_token_is_for_this_machine_only() -> None:
+    async with running(host="0.0.0.0") as server:
+        assert await refused_with(server, LOCAL_TOKEN) == 403
+    async with running(environment=Environment.PRODUCTION, secret_key=SecretStr("secret")) as server:
+        assert await refused_with(server, LOCAL_TOKEN) == 403
+    async with running() as server:
+        assert await refused_with(server, LOCAL_TOKEN, {"X-Forwarded-For": "203.0.113.7"}) == 403
+        assert dict(server.counters.snapshot().refused) == {"not_local": 1}
+
+
+async def test_one_call_more_than_there_is_room_for_is_told_to_try_again() -> None:
+    exchange = Exchange(grants={f"local-token-{number:010}": Grant(ATTEMPT, False) for number in range(4)})
+    async with running(exchange) as server:
+        tokens = list(exchange.grants)
+        async with connect(server.url(tokens[0])) as first, connect(server.url(tokens[1])) as second:
+            async with connect(server.url(tokens[2])) as third:
+                assert await close_code(third) == 1013
+            for held in (first, second):
+                await held.send(CONNECTED)
+                await held.send(start())
+                await held.send(stop(2))
+                assert await close_code(held) == 1000
+        async with connect(server.url(tokens[3])) as fourth:
+            for frame in (CONNECTED, start(), stop(2)):
+                await fourth.send(frame)
+            assert await close_code(fourth) == 1000
+        assert dict(server.counters.snapshot().refused) == {"full": 1}
