@@ -1,1 +1,283 @@
 """Holds one conversation: understand → decide → word → check bounds → speak."""
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import TypeVar
+
+from carecall.dialog import policy
+from carecall.dialog.acts import Acknowledge, Act, Ask, Escalate, Line, Speak
+from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
+from carecall.dialog.journal import Journal
+from carecall.dialog.policy import Heard, Script, Stage, State
+from carecall.dialog.understanding.meaning import Asked, Understanding
+from carecall.dialog.understanding.rules import Rules
+from carecall.dialog.wording import Sentence, WarmSentences, Wording
+from carecall.domain.finding import AnswerType, Finding, Layer, Missing
+from carecall.domain.report import Outcome, Report
+from carecall.domain.triage import triage
+from carecall.domain.turn import Speaker, Turn
+from carecall.llm import LanguageModel
+
+__all__ = ["DialogManager", "Sentence"]
+
+_T = TypeVar("_T")
+_CONTEXT = 12  # turns that bounds are checked against
+_HEARD_WHOLE = 0.6  # share of a question that must have gone out for it to count as put
+
+
+class _Outgoing:
+    """One agent turn on its way to the line."""
+
+    def __init__(self, before: State, after: State, acts: Sequence[Act], sentences: Sequence[Sentence]) -> None:
+        self.before = before  # the state before it was decided
+        self.after = after
+        self.acts = tuple(acts)
+        self.sentences = tuple(sentences)
+        self.yielded: list[Sentence] = []
+        self.heard: list[tuple[Sentence, float]] | None = None  # how much of each sentence, 0 to 1; None: not known yet
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether its last sentence has been yielded."""
+        return not self.sentences or (bool(self.yielded) and self.yielded[-1] is self.sentences[-1])
+
+    @property
+    def unheard(self) -> list[Sentence]:
+        """What did not go out, or not whole."""
+        shares = self.shares("", cut=False) if self.heard is None else self.heard
+        return [sentence for sentence, share in shares if share < _HEARD_WHOLE]
+
+    def shares(self, went_out: str, *, cut: bool) -> list[tuple[Sentence, float]]:
+        """How much of each sentence was heard. ``cut``: the last one that was begun was not ended."""
+        shares: list[tuple[Sentence, float]] = []
+        left = _length(went_out)
+        for sentence in self.yielded:
+            length = max(_length(sentence.text), 1)
+            shares.append((sentence, min(max(left / length, 0.0), 1.0)))
+            left -= length
+        begun = [number for number, (_, share) in enumerate(shares) if share > 0]
+        if cut and begun:
+            sentence, share = shares[begun[-1]]
+            shares[begun[-1]] = (sentence, min(share, _HEARD_WHOLE / 2))
+        return shares + [(each, 0.0) for each in self.sentences if not any(each is known for known in self.yielded)]
+
+
+class DialogManager:
+    """One call's conversation, whatever the line: it is given what was heard, and yields what to say.
+
+    The iterators of ``open``, ``reply`` and ``silence`` may be closed or cancelled at any point: what was heard has
+    then been written down, understood and decided on. One of them runs at a time.
+    """
+
+    def __init__(
+        self,
+        dialog: Dialog,
+        red_flags: Mapping[str, RedFlag],
+        rules: Rules,
+        journal: Journal,
+        *,
+        recipient_name: str,
+        today: datetime.date,
+        organisation: str = "",
+        language_model: LanguageModel | None = None,
+        llm_deadline_s: float = 0.9,
+        memories: Sequence[str] = (),
+    ) -> None:
+        self._dialog = dialog
+        self._script = Script(dialog, red_flags)
+        self._rules = rules
+        self._journal = journal
+        self._today = today
+        self._wording = Wording(dialog, red_flags, recipient_name=recipient_name, organisation=organisation)
+        self._warm = (
+            WarmSentences(language_model, dialog.language, deadline_s=llm_deadline_s, memories=memories)
+            if language_model is not None
+            else None
+        )
+        self._state = State()
+        self._next_index = 0
+        self._said: list[tuple[Speaker, str]] = []  # the talk so far
+        self._question_text = ""  # what the recipient replies to, in the agent's words
+        self._outgoing = _Outgoing(self._state, self._state, (), ())
+        self._goodbye_cut = False
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be said: hang up once what was yielded is spoken. False again when that was cut off."""
+        return self._state.stage is Stage.CLOSING and self._outgoing.handed_over and not self._goodbye_cut
+
+    @property
+    def asking(self) -> Question | None:
+        """The question now open."""
+        code = self._state.asking
+        return None if code is None else self._dialog.question(code)
+
+    def vetted_lines(self) -> tuple[str, ...]:
+        """Every fixed line with {name} and {organisation} filled in."""
+        return self._wording.fixed()
+
+    async def open(self) -> AsyncIterator[Sentence]:
+        """The greeting."""
+        self._decided(self._state, self._state, (Speak(Line.GREETING),))
+        async for sentence in self._say():
+            yield sentence
+
+    async def reply(self, text: str, *, started_s: float, ended_s: float) -> AsyncIterator[Sentence]:
+        """What to say to one recipient turn. Times are seconds from the start of the call's audio."""
+        self._settle()
+        turn = Turn(self._index(), Speaker.RECIPIENT, text, started_s, ended_s, asked=self._state.asking)
+        feeling = await _to_its_end(self._take_in(turn))
+        async for sentence in self._say(text, feeling):
+            yield sentence
+
+    async def silence(self, *, at_s: float) -> AsyncIterator[Sentence]:
+        """What to say when the line has been idle until ``at_s``."""
+        self._settle()
+        before = self._state
+        self._decided(before, *policy.silence(before, self._script))
+        async for sentence in self._say():
+            yield sentence
+
+    async def resume(self) -> AsyncIterator[Sentence]:
+        """What a noise without words cut off, from the sentence that was cut; nothing when all was heard."""
+        cut = self._outgoing
+        if missing := cut.unheard:
+            self._state = cut.after
+            self._goodbye_cut = False
+            self._outgoing = _Outgoing(cut.before, cut.after, cut.acts, missing)
+            async for sentence in self._say():
+                yield sentence
+
+    async def spoken(self, text: str, *, started_s: float, ended_s: float, interrupted: bool = False) -> None:
+        """What really went out of the last agent turn; once a turn. Never called: nothing went out.
+
+        A question that was cut off does not count as put, and a text of emergency or a goodbye is said again.
+        """
+        asked = self._settle(text, cut=interrupted)
+        if not text.strip():
+            return
+        self._said.append((Speaker.AGENT, text))
+        turn = Turn(self._index(), Speaker.AGENT, text, started_s, ended_s, asked=asked, interrupted=interrupted)
+        await self._journal.agent_turn(turn)
+
+    def report(self) -> Report:
+        """All that was found out so far; before the closing line the recipient counts as having left."""
+        state = self._state
+        outcome = state.outcome or (Outcome.EMERGENCY if state.stage is Stage.EMERGENCY else Outcome.HUNG_UP)
+        open_items = policy.open_items(state, self._dialog)
+        findings = state.findings | {
+            question.code: Finding(question.code, Missing.NOT_ASKED, layer=Layer.POLICY) for question in open_items
+        }
+        agenda = [question.code for question in self._dialog.agenda if question.code in findings]
+        volunteered = [code for code in findings if code not in agenda]
+        alerts = (*state.alerts, *triage(findings, self._dialog.triage))
+        return Report(
+            dialog_id=self._dialog.id,
+            dialog_language=self._dialog.language,
+            dialog_version=self._dialog.version,
+            dialog_hash=self._dialog.hash,
+            outcome=outcome,
+            findings=tuple(findings[code] for code in (*agenda, *volunteered)),
+            alerts=tuple(sorted(alerts, key=lambda alert: alert.urgency.rank)),
+            notes=state.notes,
+        )
+
+    async def _take_in(self, turn: Turn) -> Feeling:
+        """Writes the turn down, understands it and decides; returns how it is to be met."""
+        await self._journal.recipient_turn(turn)
+        self._said.append((Speaker.RECIPIENT, turn.text))
+        understanding = await asyncio.to_thread(self._rules.read, turn.text, self._asked(), self._today)
+        await self._journal.understood(turn.index, understanding)
+        return await self._decide(turn, understanding)
+
+    async def _decide(self, turn: Turn, understanding: Understanding) -> Feeling:
+        before = self._state
+        heard = Heard(turn.index, turn.text, understanding, turn.started_s)
+        state, acts = policy.decide(before, heard, self._script)
+        self._decided(before, state, acts)
+        for act in acts:
+            if isinstance(act, Escalate):
+                for alert in act.alerts:
+                    await self._journal.alert(alert)
+        return next((act.feeling for act in acts if isinstance(act, Acknowledge)), Feeling.NEUTRAL)
+
+    def _decided(self, before: State, state: State, acts: Sequence[Act]) -> None:
+        self._state = state
+        self._goodbye_cut = False
+        self._outgoing = _Outgoing(before, state, acts, self._wording.phrase(acts))
+
+    def _asked(self) -> Asked:
+        """What the recipient is replying to."""
+        question, state = self.asking, self._state
+        if state.stage is Stage.IDENTITY or state.candidate is not None:
+            return Asked(self._question_text, AnswerType.YES_NO)
+        if question is None:
+            return Asked(self._question_text)
+        return Asked(
+            self._question_text, question.type, question.unit, question.choices, question.about or (question.code,)
+        )
+
+    async def _say(self, reply: str = "", feeling: Feeling = Feeling.NEUTRAL) -> AsyncIterator[Sentence]:
+        outgoing = self._outgoing
+        writing = None
+        if self._warm is not None and _has_room(outgoing.acts) and self._warm.wanted(reply):
+            writing = self._warm.start(reply, self._said[-_CONTEXT:], feeling)
+        try:
+            for number, sentence in enumerate(outgoing.sentences):
+                if number == 1 and self._warm is not None and writing is not None:
+                    warm = await self._warm.take(writing)
+                    if warm is not None:
+                        outgoing.yielded.append(warm)
+                        yield warm
+                outgoing.yielded.append(sentence)
+                yield sentence
+        finally:
+            if writing is not None:
+                writing.cancel()
+                await asyncio.wait([writing])
+
+    def _settle(self, went_out: str = "", *, cut: bool = False) -> str | None:
+        """Settles what of the last agent turn was heard. Returns the code of the question that it put, if it did."""
+        outgoing = self._outgoing
+        if outgoing.heard is not None:
+            return None
+        outgoing.heard = outgoing.shares(went_out, cut=cut)
+        asking = next(((each, share) for each, share in outgoing.heard if each.asks is not None), None)
+        if asking is not None and asking[1] < _HEARD_WHOLE:
+            self._state = policy.unheard(self._state, outgoing.before, begun=asking[1] > 0)
+        if asking is not None and asking[1] > 0:
+            self._question_text = asking[0].text
+        elif self._state.asking is None:
+            heard = [each.text for each, share in outgoing.heard if share > 0]
+            self._question_text = heard[-1] if heard else self._question_text
+        if outgoing.unheard:
+            self._goodbye_cut = self._state.stage is Stage.CLOSING
+            for act in outgoing.acts:
+                if isinstance(act, Escalate):
+                    self._state = policy.cut_off(self._state, act.flag)
+        return asking[0].asks if asking is not None and asking[1] > 0 else None
+
+    def _index(self) -> int:
+        self._next_index += 1
+        return self._next_index - 1
+
+
+def _has_room(acts: Sequence[Act]) -> bool:
+    """Whether a warm sentence fits after the first act: an acknowledgement or small talk, then a question."""
+    warm = bool(acts) and (isinstance(acts[0], Acknowledge) or acts[0] == Speak(Line.SMALL_TALK))
+    return warm and any(isinstance(act, Ask) for act in acts)
+
+
+def _length(text: str) -> int:
+    return len("".join(text.split()))
+
+
+async def _to_its_end(step: Coroutine[None, None, _T]) -> _T:
+    """Runs a step to its end even when the turn is cancelled meanwhile: what was heard must not be lost."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
