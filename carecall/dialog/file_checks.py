@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +27,6 @@ from carecall.dialog.file_schema import (
 from carecall.dialog.yaml_source import Location, Problem, Source, Value
 from carecall.domain.finding import AnswerType, Missing, Ternary
 from carecall.domain.language import Language
-
-# What understanding can hear in any reply, asked or not.
-LEXICON_FINDINGS = frozenset(
-    (
-        "anosmia",
-        "chest_pain",
-        "chills",
-        "cough",
-        "diarrhea",
-        "dizziness",
-        "dyspnea",
-        "fall",
-        "fatigue",
-        "fever",
-        "headache",
-        "loneliness",
-        "low_mood",
-        "medication_missed",
-        "myalgia",
-        "nausea",
-        "pain",
-        "poor_appetite",
-        "poor_sleep",
-        "rhinorrhea",
-        "sore_throat",
-    )
-)
 
 # May be said to somebody else, who must not learn what the call is about.
 _BEFORE_IDENTITY = frozenset(
@@ -187,29 +161,63 @@ def _instead(wrong: str, known: list[str]) -> str:
     return f"; known are {', '.join(known)}"
 
 
-def content_problems(source: Source, path: Path) -> list[Problem]:
-    """What is wrong with the content, whatever its shape: parts of a wrong shape are passed over here."""
-    return [Problem(source.line(at), text) for at, text in _content(_mapping(source.value), path)]
+@dataclass(frozen=True, slots=True)
+class _Codes:
+    """What conditions may speak of."""
+
+    questions: dict[str, dict[str, Value]]
+    findings: frozenset[str] | None  # of the lexicon; None: there is none to check against
+
+    def known(self, code: Value) -> bool:
+        return not isinstance(code, str) or code in self.questions or self.heard(code)
+
+    def heard(self, code: str) -> bool:
+        """Whether the lexicon has it."""
+        return self.findings is None or code in self.findings
+
+    def type(self, code: Value) -> Value:
+        """A question's type. A lexicon finding is yes_no; an unknown code, told of elsewhere, passes as one."""
+        return self.questions.get(str(code), {}).get("type", AnswerType.YES_NO)
+
+    def answers(self, code: Value) -> list[str]:
+        return _answers(self.questions.get(str(code), {}))
+
+
+def language_of(source: Source, path: Path) -> Language:
+    """The language that a dialog is in: as it says itself, else as its file name says, else English."""
+    for name in (_mapping(source.value).get("language"), path.stem.rpartition(".")[2]):
+        if isinstance(name, str) and name in list(Language):
+            return Language(name)
+    return Language.ENGLISH
+
+
+def content_problems(source: Source, path: Path, findings: frozenset[str] | None) -> list[Problem]:
+    """What is wrong with the content, whatever its shape: parts of a wrong shape are passed over here.
+
+    ``findings`` are the lexicon's; None when there is no lexicon to check against.
+    """
+    dialog, language = _mapping(source.value), language_of(source, path)
+    return [Problem(source.line(at), text) for at, text in _content(dialog, path, language, findings)]
 
 
 Found = Iterator[tuple[Location, str]]
 
 
-def _content(dialog: dict[str, Value], path: Path) -> Found:
+def _content(dialog: dict[str, Value], path: Path, language: Language, findings: frozenset[str] | None) -> Found:
     name = f"{dialog.get('id')}.{dialog.get('language')}"
     if {"id", "language"} <= dialog.keys() and path.stem != name:
         key = "language" if path.stem.startswith(f"{dialog['id']}.") else "id"
         yield (key,), f"id and language make `{name}`, but the file is {path.name}; rename one of them"
     agenda = [(("agenda", index), _mapping(each)) for index, each in enumerate(_list(dialog.get("agenda")))]
-    questions = {str(each["code"]): each for _, each in reversed(agenda) if "code" in each}
+    codes = _Codes({str(each["code"]): each for _, each in reversed(agenda) if "code" in each}, findings)
     yield from _repeats("code", agenda)
     for at, question in agenda:
-        yield from _question(at, question, questions)
+        yield from _question(at, question, codes)
     rules = [(("triage", index), _mapping(each)) for index, each in enumerate(_list(dialog.get("triage")))]
     yield from _repeats("id", rules)
     for at, rule in rules:
-        yield from _condition((*at, "when"), rule.get("when"), questions)
-    yield from _wording(dialog, agenda)
+        yield from _condition((*at, "when"), rule.get("when"), codes)
+    yield from _wording(dialog, agenda, language)
 
 
 def _repeats(key: str, parts: list[tuple[tuple[str, int], dict[str, Value]]]) -> Found:
@@ -221,7 +229,7 @@ def _repeats(key: str, parts: list[tuple[tuple[str, int], dict[str, Value]]]) ->
         seen.add(value)
 
 
-def _question(at: Location, question: dict[str, Value], questions: dict[str, dict[str, Value]]) -> Found:
+def _question(at: Location, question: dict[str, Value], codes: _Codes) -> Found:
     kind = question.get("type")
     if kind == AnswerType.NUMBER and question.get("unit") is None:
         yield (*at, "type"), "a number question needs a `unit`; add one, such as unit: celsius"
@@ -233,17 +241,20 @@ def _question(at: Location, question: dict[str, Value], questions: dict[str, dic
     if kind != AnswerType.CHOICE and choices:
         yield (*at, "choices"), "only a choice question has `choices`; take them away, or make the type choice"
     for index, value in enumerate(_list(question.get("bad"))):
-        if isinstance(value, str) and value not in _possible(question):
-            yield (*at, "bad", index), f"`bad` has {value}{_instead(value, _possible(question))}"
+        if isinstance(value, str) and value not in _answers(question):
+            yield (*at, "bad", index), f"`bad` has {value}{_instead(value, _answers(question))}"
     for key in ("about", "opposite"):
         for index, value in enumerate(_list(question.get(key))):
-            if isinstance(value, str) and value not in LEXICON_FINDINGS:
-                yield (*at, key, index), f"`{key}` has {value}, which the lexicon lacks{_near(value, LEXICON_FINDINGS)}"
+            if isinstance(value, str) and not codes.heard(value):
+                yield (
+                    (*at, key, index),
+                    f"`{key}` has {value}, which the lexicon lacks{_near(value, codes.findings or ())}",
+                )
     if "when" in question:
-        yield from _condition((*at, "when"), question["when"], questions)
+        yield from _condition((*at, "when"), question["when"], codes)
 
 
-def _possible(question: dict[str, Value]) -> list[str]:
+def _answers(question: dict[str, Value]) -> list[str]:
     match question.get("type"):
         case AnswerType.YES_NO | None:
             return list(_ANSWERS)
@@ -254,50 +265,44 @@ def _possible(question: dict[str, Value]) -> list[str]:
             return list(Missing)
 
 
-def _condition(at: Location, value: Value, questions: dict[str, dict[str, Value]]) -> Found:
+def _condition(at: Location, value: Value, codes: _Codes) -> Found:
     condition = _mapping(value)
     for key in ("all", "any"):
         for index, each in enumerate(_list(condition.get(key))):
-            yield from _condition((*at, key, index), each, questions)
+            yield from _condition((*at, key, index), each, codes)
     for index, code in enumerate(_list(condition.get("count"))):
-        yield from _code((*at, "count", index), code, questions)
-        if _type(code, questions) != AnswerType.YES_NO:
+        yield from _code((*at, "count", index), code, codes)
+        if codes.type(code) != AnswerType.YES_NO:
             yield (*at, "count", index), f"{code} is not a yes_no question; `count` counts those that are yes"
     code = condition.get("finding")
     if "finding" not in condition:
         return
-    yield from _code((*at, "finding"), code, questions)
+    yield from _code((*at, "finding"), code, codes)
     if {"at_least", "below"} & condition.keys():
-        if _type(code, questions) not in (AnswerType.NUMBER, AnswerType.DURATION_DAYS):
+        if codes.type(code) not in (AnswerType.NUMBER, AnswerType.DURATION_DAYS):
             yield (*at, "finding"), f"{code} is not a number; compare it with `is`"
     else:
         wanted = condition.get("is")
-        possible = _possible(questions.get(str(code), {}))
+        possible = codes.answers(code)
         for answer in wanted if isinstance(wanted, list) else [wanted]:
             if isinstance(answer, str) and answer not in possible:
                 yield (*at, "is"), f"{code} is never {answer}{_instead(answer, possible)}"
 
 
-def _code(at: Location, code: Value, questions: dict[str, dict[str, Value]]) -> Found:
-    if isinstance(code, str) and code not in questions and code not in LEXICON_FINDINGS:
-        yield at, f"no question and no lexicon finding is called {code}{_near(code, {*questions, *LEXICON_FINDINGS})}"
+def _code(at: Location, code: Value, codes: _Codes) -> Found:
+    if not codes.known(code):
+        near = _near(str(code), [*codes.questions, *(codes.findings or ())])
+        yield at, f"no question and no lexicon finding is called {code}{near}"
 
 
-def _type(code: Value, questions: dict[str, dict[str, Value]]) -> Value:
-    """A question's type; a lexicon finding is yes_no; what is unknown has been told of already and passes."""
-    return questions.get(str(code), {}).get("type", AnswerType.YES_NO)
-
-
-def _near(wrong: str, known: set[str] | frozenset[str]) -> str:
+def _near(wrong: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(wrong, sorted(known), n=1)
-    return f"; did you mean {near[0]}?" if near else "; add the question, or use another code"
+    return f"; did you mean {near[0]}?" if near else "; add it, or use another code"
 
 
-def _wording(dialog: dict[str, Value], agenda: list[tuple[tuple[str, int], dict[str, Value]]]) -> Found:
-    try:
-        language = Language(str(dialog.get("language")))
-    except ValueError:
-        language = Language.ENGLISH
+def _wording(
+    dialog: dict[str, Value], agenda: list[tuple[tuple[str, int], dict[str, Value]]], language: Language
+) -> Found:
     texts = _mapping(dialog.get("texts"))
     for at, question in agenda:
         for key in ("ask", "acknowledge"):

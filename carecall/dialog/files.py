@@ -3,16 +3,19 @@
 import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import ValidationError
 
 from carecall.dialog.definition import Dialog
-from carecall.dialog.file_checks import content_problems, shape_problems
+from carecall.dialog.file_checks import content_problems, language_of, shape_problems
 from carecall.dialog.file_schema import DialogPart, json_schema, to_dialog
 from carecall.dialog.yaml_source import MAX_BYTES, Problem, Value, read_yaml
+from carecall.domain.language import Language
 from carecall.errors import CareCallError
+from carecall.settings import settings
 
 __all__ = ["DialogFileError", "dialog_names", "find_dialog", "json_schema", "load_dialog"]
 
@@ -44,7 +47,7 @@ def load_dialog(path: Path) -> Dialog:
             part = DialogPart.model_validate(source.value)
         except ValidationError as error:
             problems += shape_problems(error, source)
-        problems += content_problems(source, path)
+        problems += content_problems(source, path, _lexicon_findings(path.parent, language_of(source, path)))
     elif not problems:
         problems.append(Problem(1, "there is no dialog in this file; start from an example in docs/dialogs.md"))
     if part is None or problems:
@@ -64,6 +67,22 @@ def find_dialog(dialogs_dir: Path, name: str) -> Dialog:
         there = ", ".join(dialog_names(dialogs_dir)) or "none"
         raise DialogFileError(f"there is no dialog named {name!r}; in {dialogs_dir} there are: {there}")
     return load_dialog(path)
+
+
+def _lexicon_findings(dialogs_dir: Path, language: Language) -> frozenset[str] | None:
+    """What understanding hears in any reply: the findings of the lexicon beside the dialog, else of the one in use."""
+    for folder in (dialogs_dir, settings().dialogs_dir):
+        path = folder / f"lexicon.{language}.yaml"
+        if path.is_file():
+            return _finding_ids(path, path.stat().st_mtime_ns)
+    return None
+
+
+@cache
+def _finding_ids(lexicon: Path, changed_ns: int) -> frozenset[str] | None:
+    content = read_yaml(lexicon).value
+    findings = content.get("findings") if isinstance(content, dict) else None
+    return frozenset(findings) if isinstance(findings, dict) else None
 
 
 def _has_agenda(path: Path) -> bool:

@@ -26,7 +26,9 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a dialog file beside no others and gives its path."""
+    """Writes a dialog file beside a small lexicon and gives its path."""
+    for language in Language:
+        (tmp_path / f"lexicon.{language}.yaml").write_text("findings: {fever: {}, cough: {}, poor_sleep: {}}\n")
 
     def write_file(content: str, name: str = "visit.en.yaml") -> Path:
         path = tmp_path / name
@@ -289,6 +291,13 @@ def test_a_question_never_asks_for_a_bare_yes_or_no(write: Write, language: str,
     assert any(":9: this asks for a bare" in each for each in problems(write(content, f"visit.{language}.yaml")))
 
 
+def test_a_finding_that_the_lexicon_beside_it_names_may_be_used(write: Write, tmp_path: Path) -> None:
+    path = write(GOOD.replace("count: [fever,", "count: [sneezing,"))
+    assert any("lexicon finding is called sneezing" in each for each in problems(path))
+    (tmp_path / "lexicon.en.yaml").write_text("findings: {fever: {}, cough: {}, poor_sleep: {}, sneezing: {}}\n")
+    assert load_dialog(path).name == "visit.en"
+
+
 # A file is hostile until it has been read
 
 
@@ -335,7 +344,6 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
 
 def test_dialogs_are_found_by_name_and_other_files_are_not_dialogs(write: Write, tmp_path: Path) -> None:
     write(GOOD)
-    write("language: en\nfindings: {}\n", "lexicon.en.yaml")
     write(GOOD, "visit.yaml")
     assert dialog_names(tmp_path) == ["visit.en"]
     assert find_dialog(tmp_path, "visit.en").id == "visit"
