@@ -14,6 +14,12 @@ from uuid import UUID, uuid4
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pipecat.frames.frames import Frame, InputAudioRawFrame, OutputAudioRawFrame, OutputTransportMessageFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.transports.base_transport import BaseTransport
+from pipecat.workers.runner import WorkerRunner
 from pydantic import SecretStr
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +30,7 @@ from carecall.settings import Environment, Settings
 from telephony.counters import StreamCounters
 from telephony.media_stream import MediaStream, StreamDeadlines
 from telephony.router import WS_MAX_SIZE, TelephonyPorts, telephony_router
+from telephony.transport import telephone_transport
 from telephony.webhooks import CallProgress
 from telephony.wire import Violation
 
@@ -138,14 +145,14 @@ async def running(exchange: Exchange | None = None, **changes: Any) -> AsyncIter
     app.include_router(telephony_router(ports, some_settings(**changes), counters=counters, deadlines=deadlines))
     config = uvicorn.Config(app, log_level="critical", ws_max_size=WS_MAX_SIZE, lifespan="off", proxy_headers=False)
     server = ListeningServer(config)
-    listening = socket.create_server(("127.0.0.1", 0))
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve([listening]))
-        await server.ready.wait()
-        try:
-            yield Server(listening.getsockname()[1], counters, exchange)
-        finally:
-            server.should_exit = True
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve([listening]))
+            await server.ready.wait()
+            try:
+                yield Server(listening.getsockname()[1], counters, exchange)
+            finally:
+                server.should_exit = True
 
 
 @pytest.fixture
@@ -480,3 +487,63 @@ async def test_one_call_more_than_there_is_room_for_is_told_to_try_again() -> No
                 await fourth.send(frame)
             assert await close_code(fourth) == 1000
         assert dict(server.counters.snapshot().refused) == {"full": 1}
+
+
+class Parrot(FrameProcessor):
+    """Says what it hears, and asks to be told when the first of it has been played."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            await self.push_frame(OutputAudioRawFrame(frame.audio, frame.sample_rate, frame.num_channels))
+            if not self.asked:
+                self.asked = True
+                mark = {"event": "mark", "mark": {"name": "first"}}
+                await self.push_frame(OutputTransportMessageFrame(message=mark))
+        else:
+            await self.push_frame(frame, direction)
+
+
+async def test_pipecats_transport_takes_the_guarded_socket_as_it_is() -> None:
+    played: list[str] = []
+
+    async def talk(stream: MediaStream) -> None:
+        stream.on_mark(played.append)
+        transport = telephone_transport(stream)
+        worker = PipelineWorker(
+            Pipeline([transport.input(), Parrot(), transport.output()]),
+            params=PipelineParams(audio_in_sample_rate=16000, audio_out_sample_rate=16000),
+            enable_rtvi=False,
+        )
+
+        async def hung_up(_transport: BaseTransport, _peer: object) -> None:
+            await worker.cancel()
+
+        transport.add_event_handler("on_client_disconnected", hung_up)
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(worker)
+        await runner.run()
+
+    async with running(Exchange(handle=talk)) as server, connect(server.url()) as socket:
+        await socket.send(CONNECTED)
+        await socket.send(start())
+        heard: list[dict[str, Any]] = []
+        for sequence in range(2, 52):
+            await socket.send(media(sequence, bytes([0x20 + sequence]) * 160))
+            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            while sum(frame["event"] == "media" for frame in heard) < 40:
+                heard.append(json.loads(await socket.recv()))
+        await socket.send(event("mark", 52, {"name": "first"}))
+        await socket.send(stop(53))
+        assert await close_code(socket) == 1000
+        assert not server.counters.snapshot().violations
+        assert server.counters.snapshot().failed_calls == 0
+    assert {len(base64.b64decode(frame["media"]["payload"])) for frame in heard if frame["event"] == "media"} == {160}
+    assert [frame["mark"] for frame in heard if frame["event"] == "mark"] == [{"name": "first"}]
+    assert {frame["streamSid"] for frame in heard} == {STREAM_SID}
+    assert played == ["first"]
