@@ -3,14 +3,15 @@
 import asyncio
 import datetime
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from typing import TypeVar
 
 from carecall.dialog import policy
 from carecall.dialog.acts import Acknowledge, Act, Ask, Escalate, Line, Speak
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
 from carecall.dialog.journal import Journal
 from carecall.dialog.policy import Heard, Script, Stage, State
-from carecall.dialog.understanding.meaning import Asked, Understanding
+from carecall.dialog.understanding.llm_layer import read_by_model, reliability_of
+from carecall.dialog.understanding.meaning import Asked, Intent, Understanding
+from carecall.dialog.understanding.merge import merge
 from carecall.dialog.understanding.rules import Rules
 from carecall.dialog.wording import Sentence, WarmSentences, Wording
 from carecall.domain.finding import AnswerType, Finding, Layer, Missing
@@ -21,7 +22,6 @@ from carecall.llm import LanguageModel
 
 __all__ = ["DialogManager", "Sentence"]
 
-_T = TypeVar("_T")
 _CONTEXT = 12  # turns that bounds are checked against
 _HEARD_WHOLE = 0.6  # share of a question that must have gone out for it to count as put
 
@@ -95,6 +95,9 @@ class DialogManager:
             if language_model is not None
             else None
         )
+        self._language_model = language_model
+        self._llm_deadline_s = llm_deadline_s
+        self._reading: asyncio.Task[Understanding | None] | None = None  # the model's, while it reads
         self._state = State()
         self._next_index = 0
         self._said: list[tuple[Speaker, str]] = []  # the talk so far
@@ -127,7 +130,7 @@ class DialogManager:
         """What to say to one recipient turn. Times are seconds from the start of the call's audio."""
         self._settle()
         turn = Turn(self._index(), Speaker.RECIPIENT, text, started_s, ended_s, asked=self._state.asking)
-        feeling = await _to_its_end(self._take_in(turn))
+        feeling = await self._to_its_end(self._take_in(turn))
         async for sentence in self._say(text, feeling):
             yield sentence
 
@@ -187,9 +190,39 @@ class DialogManager:
         """Writes the turn down, understands it and decides; returns how it is to be met."""
         await self._journal.recipient_turn(turn)
         self._said.append((Speaker.RECIPIENT, turn.text))
-        understanding = await asyncio.to_thread(self._rules.read, turn.text, self._asked(), self._today)
+        asked = self._asked()
+        understanding = await asyncio.to_thread(self._rules.read, turn.text, asked, self._today)
+        if self._language_model is not None and self._doubtful(understanding):
+            understanding = await self._second_reading(self._language_model, turn.text, asked, understanding)
         await self._journal.understood(turn.index, understanding)
         return await self._decide(turn, understanding)
+
+    def _doubtful(self, understanding: Understanding) -> bool:
+        """Whether the rules left open what the reply says to the question, though it may say something."""
+        if self.asking is None or self.asking.type is AnswerType.OPEN or understanding.red_flags:
+            return False
+        sure = understanding.answer is not None and understanding.answer.confidence >= policy.SURE
+        return not sure and understanding.intent in {Intent.ANSWER, Intent.SMALL_TALK, Intent.UNCLEAR}
+
+    async def _second_reading(
+        self, model: LanguageModel, text: str, asked: Asked, rules: Understanding
+    ) -> Understanding:
+        """What the rules understood, merged with what the language model reads in time."""
+        ids = dict.fromkeys(each for question in self._dialog.agenda for each in (*question.about, *question.opposite))
+        self._reading = asyncio.create_task(
+            read_by_model(
+                model,
+                text,
+                asked,
+                finding_ids=tuple(ids),
+                red_flag_ids=tuple(self._script.red_flags),
+                deadline_s=self._llm_deadline_s,
+            )
+        )
+        await asyncio.wait([self._reading])
+        llm = None if self._reading.cancelled() else self._reading.result()
+        self._reading = None
+        return merge(rules, llm, reliability_of(model.name))
 
     async def _decide(self, turn: Turn, understanding: Understanding) -> Feeling:
         before = self._state
@@ -258,6 +291,17 @@ class DialogManager:
                     self._state = policy.cut_off(self._state, act.flag)
         return asking[0].asks if asking is not None and asking[1] > 0 else None
 
+    async def _to_its_end(self, step: Coroutine[None, None, Feeling]) -> Feeling:
+        """Runs a step to its end even when the turn is cancelled meanwhile: what was heard must not be lost."""
+        task = asyncio.ensure_future(step)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self._reading is not None:
+                self._reading.cancel()
+            await asyncio.wait([task])
+            raise
+
     def _index(self) -> int:
         self._next_index += 1
         return self._next_index - 1
@@ -271,13 +315,3 @@ def _has_room(acts: Sequence[Act]) -> bool:
 
 def _length(text: str) -> int:
     return len("".join(text.split()))
-
-
-async def _to_its_end(step: Coroutine[None, None, _T]) -> _T:
-    """Runs a step to its end even when the turn is cancelled meanwhile: what was heard must not be lost."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -63,6 +63,7 @@ _ENDINGS = {
     Intent.CALL_LATER: (Outcome.CALL_LATER, Line.CLOSE_LATER),
     Intent.GOODBYE: (Outcome.SAID_GOODBYE, Line.CLOSE_EARLY),
 }
+_STRANGER_LEAVES = (Outcome.SAID_GOODBYE, Line.CLOSE_LATER)  # whoever it was: no word of what the call is about
 
 
 class Stage(StrEnum):
@@ -293,6 +294,8 @@ def _note(state: State, heard: Heard) -> State:
 def _identity(state: State, heard: Heard, dialog: Dialog) -> Decision:
     understanding = heard.understanding
     intent = understanding.intent
+    if intent is Intent.GOODBYE:
+        return _end(state, *_STRANGER_LEAVES)
     if intent in _ENDINGS:
         return _end(state, *_ENDINGS[intent])
     denied = intent is Intent.ANSWER and understanding.answer is not None and understanding.answer.value is Ternary.NO
@@ -302,7 +305,7 @@ def _identity(state: State, heard: Heard, dialog: Dialog) -> Decision:
         return replace(state, silences=-1), (Speak(Line.WAIT),)
     if denied or not heard.text.strip() or intent in {Intent.WHO_IS_THIS, Intent.REPEAT_REQUEST}:
         if state.identity_puts >= MOST_PUTS:
-            return _end(state, *_ENDINGS[Intent.GOODBYE])
+            return _end(state, *_STRANGER_LEAVES)
         state = replace(state, identity_puts=state.identity_puts + 1)
         if intent is Intent.REPEAT_REQUEST:
             return state, (Speak(Line.REPEAT_LEAD), Speak(Line.GREETING))

@@ -1,0 +1,197 @@
+"""``carecall chat`` and ``carecall simulate``: hold calls without a telephone."""
+
+import asyncio
+import dataclasses
+import datetime
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from carecall.dialog.definition import Dialog
+from carecall.dialog.files import find_dialog
+from carecall.dialog.journal import Journal, MemoryJournal
+from carecall.dialog.manager import DialogManager, Sentence
+from carecall.dialog.red_flags import load_red_flags
+from carecall.dialog.understanding.rules import rules_for
+from carecall.domain.attempt import AttemptState
+from carecall.domain.finding import Finding
+from carecall.domain.language import Language
+from carecall.domain.report import Report
+from carecall.llm import LanguageModel
+from carecall.llm.factory import make_language_model
+from carecall.settings import Settings, settings
+from carecall.simulation.scenario import load_scenario, scenario_files
+from carecall.simulation.text_call import Result, TextLine, run_text_call
+from carecall.store import CallJournal, Store
+
+_NAMES = {Language.ENGLISH: "Dorothy Hale", Language.KOREAN: "김순자"}
+
+
+class Mode(StrEnum):
+    """What a simulated call goes over."""
+
+    TEXT = "text"
+
+
+def chat(
+    dialog: Annotated[str, typer.Argument(help="A dialog's name, such as wellbeing.en.")],
+    name: Annotated[str, typer.Option(help="Whom the call is for.")] = "",
+    llm: Annotated[str, typer.Option(help="none, local, or the URL of an OpenAI-compatible server.")] = "",
+    store: Annotated[bool, typer.Option(help="Keep the call in the database.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Talk with CareCall by text: an empty line is silence, the end of the input hangs up."""
+    effective = _with_llm(settings(), llm)
+    call = find_dialog(effective.dialogs_dir, dialog)
+    report = asyncio.run(_chat(call, name or _NAMES[call.language], effective, store=store, quiet=as_json))
+    if as_json:
+        typer.echo(json.dumps(report_json(report), ensure_ascii=False, indent=2))
+    else:
+        print_report(report)
+
+
+def simulate(
+    paths: Annotated[list[Path], typer.Argument(help="Scenario files, or folders of them.")],
+    mode: Annotated[Mode, typer.Option(help="What the calls go over.")] = Mode.TEXT,
+    llm: Annotated[str, typer.Option(help="none, local, or the URL of an OpenAI-compatible server.")] = "none",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scenario.")] = False,
+) -> int:
+    """Run simulated calls and check what comes of them. Exit code 1 when one is not as expected."""
+    scenarios = [load_scenario(path) for path in scenario_files(paths)]
+    effective = _with_llm(settings(), llm)
+
+    async def run() -> bool:
+        good = True
+        async with _language_model(effective) as model:
+            for scenario in scenarios:
+                result = await run_text_call(
+                    scenario, effective.dialogs_dir, today=datetime.date.today(), language_model=model
+                )
+                typer.echo(json.dumps(result_json(result), ensure_ascii=False) if as_json else _line(result))
+                good &= result.passed
+        return good
+
+    return 0 if asyncio.run(run()) else 1
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report as plain JSON values."""
+    return {**dataclasses.asdict(report), "urgency": report.urgency}
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """A simulated call's result as plain JSON values."""
+    return {
+        "name": result.name,
+        "passed": result.passed,
+        "reasons": list(result.reasons),
+        "report": report_json(result.report),
+        "alerts": [alert.code for alert in result.report.alerts],
+        "turns": [dataclasses.asdict(turn) for turn in result.turns],
+    }
+
+
+def print_report(report: Report) -> None:
+    """Shows a report on the terminal: each value with the words it rests on."""
+    console = Console()
+    console.print(f"\n[bold]{report.outcome}[/bold] · {report.urgency} · {report.dialog_id}.{report.dialog_language}")
+    table = Table("finding", "value", "said", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for finding in report.findings:
+        quotes = " … ".join(f"“{evidence.quote}”" for evidence in finding.evidence)
+        table.add_row(escape(finding.code), escape(_shown(finding)), escape(quotes))
+    console.print(table)
+    for alert in report.alerts:
+        quotes = " … ".join(dict.fromkeys(f"“{evidence.quote}”" for evidence in alert.evidence))
+        console.print(f"[bold]{alert.urgency}[/bold] {escape(alert.reason)} {escape(quotes)}")
+    for note in report.notes:
+        console.print(f"noted: “{escape(note)}”")
+
+
+def _shown(finding: Finding) -> str:
+    if isinstance(finding.value, float):
+        return f"{finding.value:g}" + (f" {finding.unit}" if finding.unit else "")
+    return str(finding.value).replace("_", " ")
+
+
+def _line(result: Result) -> str:
+    line = f"{'pass' if result.passed else 'FAIL'}  {result.name}  ({len(result.turns)} turns)"
+    return "\n".join([line, *(f"      {reason}" for reason in result.reasons)])
+
+
+def _with_llm(effective: Settings, llm: str) -> Settings:
+    return effective.model_copy(update={"llm": llm}) if llm else effective
+
+
+@asynccontextmanager
+async def _language_model(effective: Settings) -> AsyncIterator[LanguageModel | None]:
+    model = make_language_model(effective)
+    try:
+        yield model
+    finally:
+        if model is not None:
+            await model.close()
+
+
+async def _chat(dialog: Dialog, name: str, effective: Settings, *, store: bool, quiet: bool) -> Report:
+    async with _language_model(effective) as model:
+        if not store:
+            return await _talk(_manager(dialog, name, effective, MemoryJournal(), model), quiet=quiet)
+        with Store.open(effective.database, secret=effective.secret_key.get_secret_value(), upgrade=True) as kept:
+            attempt = await kept.run(kept.attempts.ad_hoc, dialog, name, dialog.language)
+            await kept.run(kept.attempts.advance, attempt, AttemptState.IN_PROGRESS)
+            manager = _manager(dialog, name, effective, CallJournal(kept, attempt), model)
+            try:
+                return await _talk(manager, quiet=quiet)
+            finally:
+                await kept.run(kept.calls.finish, attempt, manager.report())
+
+
+def _manager(
+    dialog: Dialog, name: str, effective: Settings, journal: Journal, model: LanguageModel | None
+) -> DialogManager:
+    return DialogManager(
+        dialog,
+        load_red_flags(effective.dialogs_dir, dialog.language),
+        rules_for(dialog.language),
+        journal,
+        recipient_name=name,
+        today=datetime.date.today(),
+        organisation=effective.organisation,
+        language_model=model,
+        llm_deadline_s=effective.llm_deadline_s,
+    )
+
+
+async def _talk(manager: DialogManager, *, quiet: bool) -> Report:
+    line = TextLine(manager)
+    await _show(line.open(), quiet=quiet)
+    while not manager.ended and (text := await asyncio.to_thread(_read)) is not None:
+        await _show(line.hear(text), quiet=quiet)
+    return manager.report()
+
+
+async def _show(sentences: AsyncIterator[Sentence], *, quiet: bool) -> None:
+    async for sentence in sentences:
+        typer.echo(f"agent: {sentence.text}", err=quiet)
+
+
+def _read() -> str | None:
+    """The next line of the input; None at its end."""
+    if sys.stdin.isatty():
+        typer.echo("you:   ", nl=False)
+    line = sys.stdin.readline()
+    return line.strip() if line else None
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(chat)
+    app.command()(simulate)

@@ -1,0 +1,1 @@
+"""Simulated calls: scenarios, synthetic recipients, and the far end of the line."""
