@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from carecall.model_files.manifest import File, Hub, Kind, ModelFile, WheelPart, read
-from carecall.model_files.store import ModelStore, State
+from carecall.model_files.model_store import ModelStore, State
 from carecall.settings import settings
 
 __all__ = [

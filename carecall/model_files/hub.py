@@ -22,6 +22,12 @@ def download(hub: Hub, file: File, folder: Path, progress: FetchProgress) -> Pat
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError:
         raise ModelFileError("A hub model needs huggingface_hub: pip install 'carecall[local]'.") from None
+    # Among the bases is the error of the HTTP library, whichever this version of huggingface_hub uses.
+    unreachable: tuple[type[Exception], ...] = (
+        OfflineModeIsEnabled,
+        LocalEntryNotFoundError,
+        *HfHubHTTPError.__mro__[1:-3],
+    )
     endpoint = os.environ.get("HF_ENDPOINT") or None
     source = f"{hub.repository}/{file.name} at {hub.revision[:12]}"
     disable_progress_bars()
@@ -40,7 +46,7 @@ def download(hub: Hub, file: File, folder: Path, progress: FetchProgress) -> Pat
         raise ModelFileError(
             f"The model hub refused {source} ({status}). Check the repository, the revision and HF_TOKEN."
         ) from None
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
+    except unreachable as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ModelFileError(
