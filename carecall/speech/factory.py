@@ -10,7 +10,7 @@ from pipecat.services.tts_service import TTSService
 
 from carecall import model_files
 from carecall.domain.language import Language
-from carecall.errors import SettingsError
+from carecall.errors import ModelFileError, SettingsError
 from carecall.settings import Settings
 from carecall.speech.phrases import PhraseCache
 from carecall.speech.synthesis import VoiceTTSService
@@ -32,7 +32,7 @@ class Speech:
         """Load what the languages need; blocks for seconds. Raises ModelFileError, SpeechError, SettingsError."""
         if self._settings.stt == "faster-whisper" and self._transcriber is None:
             self._transcriber = Transcriber.load(
-                model_files.require(self._settings.stt_model), threads=self._settings.threads
+                _model(self._settings, self._settings.stt_model), threads=self._settings.threads
             )
         for language in languages:
             self.phrases(language)
@@ -77,9 +77,9 @@ def make_voice(settings: Settings, language: Language) -> Voice | None:
     name = _tts_name(settings, language)
     match name.split(":", 1):
         case ["piper"]:
-            return PiperVoice(model_files.require(settings.tts_voice_en))
+            return PiperVoice(_model(settings, settings.tts_voice_en))
         case ["piper", voice]:
-            return PiperVoice(model_files.require(voice) if not Path(voice).exists() else Path(voice))
+            return PiperVoice(_model(settings, voice))
         case ["espeak-ng"]:
             return EspeakVoice(language)
         case ["coqui", model]:
@@ -89,6 +89,14 @@ def make_voice(settings: Settings, language: Language) -> Voice | None:
             f"CARECALL_TTS_{language.upper()}={name} is not known: use piper, espeak-ng, coqui:MODEL or a dotted path."
         )
     return None
+
+
+def _model(settings: Settings, name: str) -> Path:
+    """The file or folder of a model of the manifest, or of a path. Raises ModelFileError when it is not here."""
+    path = model_files.store(settings.models_dir).locate(name)
+    if path is None:
+        raise ModelFileError(f"The model {name} is not on this machine. Run 'carecall models fetch {name}'.")
+    return path
 
 
 def _service(path: str, base: type[Any], options: dict[str, Any]) -> Any:

@@ -6,7 +6,6 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +61,6 @@ class PhraseCache:
             audio = self.condition(b"".join(self.voice.render(text)))
             self.put(text, audio, on_disk=on_disk)
         return audio
-
-    def render_all(self, lines: Iterable[str], done: Callable[[str], None] = lambda _: None) -> None:
-        """Render lines that hold no personal data to disk; ``done`` is told each line. Blocks."""
-        for line in lines:
-            self.render(line, on_disk=True)
-            done(line)
 
     def condition(self, audio: bytes) -> bytes:
         """Brought to the cache's sample rate, with the silence that voices put around a phrase cut short."""

@@ -34,6 +34,7 @@ _WINDOW_S = 15.0  # encoder window for short audio; 10 s ruins the recognition o
 _FRAMES_PER_S = 100  # Whisper's feature frames
 _MAX_TOKENS_PER_S = 12  # faster than anybody speaks: a bound on runaway repetition
 _RETRY_LOG_PROBABILITY = -0.6  # below it a greedy decoding is searched again with beams
+_LATEST_S = 4.0  # a turn waits so long for its words
 _SILENCE_PROBABILITY = 0.6
 _SILENCE_LOG_PROBABILITY = -1.0
 _REPETITIVE = 2.4  # compression ratio, the bound of Whisper's reference implementation
@@ -151,7 +152,7 @@ class WhisperSTTService(SegmentedSTTService):
         """``prompt`` is asked before each utterance for words to bias the recognition with."""
         super().__init__(
             sample_rate=SAMPLE_RATE,
-            ttfs_p99_latency=1.0,
+            ttfs_p99_latency=_LATEST_S,
             trailing_silence_secs=0.3,
             settings=STTSettings(model="faster-whisper", language=PipecatLanguage(language)),
             **kwargs,

@@ -67,8 +67,9 @@ class LatencyObserver(BaseObserver):
         for stage in STAGES[:-1]:
             marks.append(max(marks[-1], self._at.get(stage, marks[-1])))
         marks.append(now)
-        steps = [after - before for before, after in itertools.pairwise(marks)]
-        self.turns.append(TurnLatency(*steps, now - self._speech_end))
+        steps = (after - before for before, after in itertools.pairwise(marks))
+        spent = {f"{stage}_s": step for stage, step in zip(STAGES, steps, strict=True)}
+        self.turns.append(TurnLatency(**spent, total_s=now - self._speech_end))
         self._at.clear()
 
 

@@ -1,5 +1,6 @@
 """When the recipient speaks and when a turn is over: Silero VAD and Smart Turn, their models loaded once a process."""
 
+import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -8,6 +9,13 @@ from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTu
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VAD_STOP_SECS, VADAnalyzer, VADParams
+from pipecat.frames.frames import (
+    Frame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -51,6 +59,33 @@ def _sessions() -> tuple[Any, Any]:
     return SileroVADAnalyzer()._model.session, LocalSmartTurnAnalyzerV3()._session
 
 
+class _WholeTurn(TurnAnalyzerUserTurnStopStrategy):
+    """Ends a turn only when every run of speech in it has been recognised.
+
+    pipecat takes any final transcript for the last one: with a pause inside a reply the words before the pause would
+    end the turn, and those after it would be taken for the answer to the next question.
+    """
+
+    def __init__(self, turn_analyzer: BaseSmartTurn) -> None:
+        super().__init__(turn_analyzer=turn_analyzer)
+        self._runs = 0  # runs of speech that are not recognised yet
+        self._voice = False
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        match frame:
+            case VADUserStartedSpeakingFrame():
+                self._voice = True
+            case VADUserStoppedSpeakingFrame():
+                self._voice = False
+                self._runs += 1
+            case TranscriptionFrame():
+                self._runs = max(0, self._runs - 1)
+                if self._runs or self._voice:
+                    frame = copy.copy(frame)
+                    frame.finalized = False
+        return await super().process_frame(frame)
+
+
 def load() -> None:
     """Load the models now (about 0.2 s), so that the first call does not wait for them."""
     _sessions()
@@ -64,6 +99,4 @@ def voice_activity(patience: Patience) -> VADAnalyzer:
 def turn_strategies(patience: Patience) -> UserTurnStrategies:
     """A turn starts when a voice is heard, and ends when Smart Turn finds it complete and its words are recognised."""
     analyzer = _SharedSmartTurn(_sessions()[1], SmartTurnParams(stop_secs=patience.unfinished_s))
-    return UserTurnStrategies(
-        start=[VADUserTurnStartStrategy()], stop=[TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer)]
-    )
+    return UserTurnStrategies(start=[VADUserTurnStartStrategy()], stop=[_WholeTurn(analyzer)])

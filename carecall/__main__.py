@@ -1,0 +1,5 @@
+"""``python -m carecall``: the command line."""
+
+from carecall.cli import main
+
+main()
