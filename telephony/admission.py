@@ -47,6 +47,7 @@ class Refusal(StrEnum):
     NOT_CONFIGURED = "not_configured"  # no auth token or no public URL: nothing can be verified
     STORE_FAILED = "store_failed"
     FULL = "full"
+    DRAINING = "draining"
 
     @property
     def http_status(self) -> int:
@@ -61,6 +62,7 @@ _HTTP_STATUS = {
     Refusal.NOT_CONFIGURED: 503,
     Refusal.STORE_FAILED: 503,
     Refusal.FULL: 503,
+    Refusal.DRAINING: 503,
 }
 
 
@@ -74,6 +76,50 @@ class AdmissionRefused(StreamRefused):
         self.refusal = refusal
 
 
+class Gate:
+    """How many calls one server holds at once, and whether it takes new ones."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken = 0
+        self._shut = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def shut(self) -> None:
+        """Take no new calls; those that are held go on."""
+        self._shut = True
+
+    async def emptied(self, within_s: float) -> bool:
+        """Wait until no call is held; False when some still are after ``within_s`` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def check_open(self) -> None:
+        """Raises AdmissionRefused once the gate is shut."""
+        if self._shut:
+            raise AdmissionRefused(Refusal.DRAINING)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One place, held while the context is open. Raises AdmissionRefused when shut, or when all are taken."""
+        self.check_open()
+        if self._taken >= self._places:
+            raise AdmissionRefused(Refusal.FULL)
+        self._taken += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            if not self._taken:
+                self._empty.set()
+
+
 class Admission:
     """The door of one server: it holds nothing for a peer that it has not admitted."""
 
@@ -82,6 +128,7 @@ class Admission:
         settings: Settings,
         redeem: Redeem,
         expected_call_sid: ExpectedCallSid,
+        gate: Gate,
         *,
         store_within_s: float = 5.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -91,13 +138,14 @@ class Admission:
         self._expected_call_sid = expected_call_sid
         self._store_within_s = store_within_s
         self._now = now
-        self._taken = 0
+        self.gate = gate
 
     async def admit(self, websocket: WebSocket, token: str) -> Grant:
         """The grant of a token, which is spent by it. To be asked before the socket is accepted.
 
         Raises AdmissionRefused.
         """
+        self.gate.check_open()
         if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", token):
             raise AdmissionRefused(Refusal.UNKNOWN_TOKEN)
         grant = await self._ask_store(self._redeem(token, self._now()))
@@ -110,17 +158,6 @@ class Admission:
         ):
             raise AdmissionRefused(Refusal.NOT_LOCAL)
         return grant
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """One of ``max_calls`` places, held while the context is open. Raises AdmissionRefused when all are taken."""
-        if self._taken >= self._settings.max_calls:
-            raise AdmissionRefused(Refusal.FULL)
-        self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
 
     async def check_start(self, grant: Grant, start: Start) -> None:
         """That a stream belongs to the attempt's call and to our account.

@@ -129,7 +129,9 @@ class GuardedWebSocket(WebSocket):
                 await self._write(frame)
 
     async def violated(self, violation: ProtocolViolation) -> None:
-        """Count a violation and close the socket with its code."""
+        """Count a violation and close the socket with its code; what comes after a close is nobody's concern."""
+        if self.application_state is WebSocketState.DISCONNECTED:
+            return
         self._counters.violation(violation.violation)
         logger.warning("%s", violation)
         self.client_state = WebSocketState.DISCONNECTED
@@ -242,7 +244,7 @@ class MediaStreamEndpoint:
             await _deny(websocket, refused.refusal.http_status)
             return
         try:
-            with self._admission.place():
+            with self._admission.gate.place():
                 await websocket.accept()
                 await self._run(websocket, grant)
         except AdmissionRefused as refused:

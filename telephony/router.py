@@ -6,12 +6,13 @@ from fastapi import APIRouter
 
 from carecall.settings import Settings
 from telephony.addresses import STREAM
-from telephony.admission import Admission, ExpectedCallSid, Redeem
+from telephony.admission import Admission, ExpectedCallSid, Gate, Redeem
 from telephony.counters import StreamCounters
 from telephony.media_stream import HandleCall, MediaStreamEndpoint, StreamDeadlines
 from telephony.webhooks import AfterStream, OpenStream, ReportProgress, add_webhooks
+from telephony.wire import MAX_FRAME_BYTES
 
-WS_MAX_SIZE = 16 * 1024  # bytes; for uvicorn's ws_max_size
+WS_MAX_SIZE = MAX_FRAME_BYTES  # for uvicorn's ws_max_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,12 @@ def telephony_router(
     *,
     counters: StreamCounters | None = None,
     deadlines: StreamDeadlines | None = None,
+    gate: Gate | None = None,
 ) -> APIRouter:
-    """The routes under ``/telephony``. Keep ``counters`` to read what happened."""
+    """The routes under ``/telephony``. Keep ``counters`` to read what happened, and ``gate`` to drain the server."""
     router = APIRouter(include_in_schema=False)
     endpoint = MediaStreamEndpoint(
-        Admission(settings, ports.redeem, ports.expected_call_sid),
+        Admission(settings, ports.redeem, ports.expected_call_sid, gate or Gate(settings.max_calls)),
         ports.handle_call,
         counters or StreamCounters(),
         deadlines or StreamDeadlines(),

@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from carecall.errors import StoreError, StreamRefused
 from carecall.settings import Environment, Settings
+from telephony.admission import Gate
 from telephony.counters import StreamCounters
 from telephony.media_stream import MediaStream, StreamDeadlines
 from telephony.router import WS_MAX_SIZE, TelephonyPorts, telephony_router
@@ -103,6 +104,7 @@ class Server:
     port: int
     counters: StreamCounters
     exchange: Exchange
+    gate: Gate
 
     def url(self, token: str = LOCAL_TOKEN) -> str:
         return f"ws://127.0.0.1:{self.port}/telephony/stream/{token}"
@@ -141,8 +143,9 @@ async def running(exchange: Exchange | None = None, **changes: Any) -> AsyncIter
         after_stream=exchange.after_stream,
         report_progress=exchange.report_progress,
     )
-    deadlines = StreamDeadlines(start_s=0.4, silence_s=0.8, after_stop_s=0.2)
-    app.include_router(telephony_router(ports, some_settings(**changes), counters=counters, deadlines=deadlines))
+    settings, deadlines = some_settings(**changes), StreamDeadlines(start_s=0.4, silence_s=0.8, after_stop_s=0.2)
+    gate = Gate(settings.max_calls)
+    app.include_router(telephony_router(ports, settings, counters=counters, deadlines=deadlines, gate=gate))
     config = uvicorn.Config(app, log_level="critical", ws_max_size=WS_MAX_SIZE, lifespan="off", proxy_headers=False)
     server = ListeningServer(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -150,7 +153,7 @@ async def running(exchange: Exchange | None = None, **changes: Any) -> AsyncIter
             tasks.create_task(server.serve([listening]))
             await server.ready.wait()
             try:
-                yield Server(listening.getsockname()[1], counters, exchange)
+                yield Server(listening.getsockname()[1], counters, exchange, gate)
             finally:
                 server.should_exit = True
 
@@ -487,6 +490,25 @@ async def test_one_call_more_than_there_is_room_for_is_told_to_try_again() -> No
                 await fourth.send(frame)
             assert await close_code(fourth) == 1000
         assert dict(server.counters.snapshot().refused) == {"full": 1}
+
+
+async def test_a_server_that_drains_keeps_its_calls_and_spends_no_token(server: Server) -> None:
+    server.exchange.grants["another-token-0123456789"] = Grant(ATTEMPT, False)
+    async with connect(server.url()) as held:
+        await held.send(CONNECTED)
+        await held.send(start())
+        await held.send(media(2))
+        await held.recv()
+        server.gate.shut()
+        assert await refused_with(server, "another-token-0123456789") == 503
+        assert "another-token-0123456789" in server.exchange.grants
+        assert not await server.gate.emptied(0.05)
+        await held.send(media(3))
+        await held.recv()
+        await held.send(stop(4))
+        assert await close_code(held) == 1000
+    assert await server.gate.emptied(1)
+    assert dict(server.counters.snapshot().refused) == {"draining": 1}
 
 
 class Parrot(FrameProcessor):
