@@ -89,6 +89,8 @@ def shape_problems(error: ValidationError, source: Source) -> list[Problem]:
     """What pydantic found, by line and in plain words."""
     problems = []
     for each in error.errors(include_url=False):
+        if each["type"] == "too_short" and each["input"]:
+            continue  # it has parts, all of them wrong and told of
         loc: Location = each["loc"]
         text = _shape_text(each["type"], loc, each.get("input"), each.get("ctx") or {}, each["msg"])
         problems.append(Problem(source.line(tuple(part for part in loc if part not in CONDITION_TAGS)), text))

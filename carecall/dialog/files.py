@@ -71,11 +71,10 @@ def find_dialog(dialogs_dir: Path, name: str) -> Dialog:
 
 def _lexicon_findings(dialogs_dir: Path, language: Language) -> frozenset[str] | None:
     """What understanding hears in any reply: the findings of the lexicon beside the dialog, else of the one in use."""
-    for folder in (dialogs_dir, settings().dialogs_dir):
-        path = folder / f"lexicon.{language}.yaml"
-        if path.is_file():
-            return _finding_ids(path, path.stat().st_mtime_ns)
-    return None
+    path = dialogs_dir / f"lexicon.{language}.yaml"
+    if not path.is_file():
+        path = settings().dialogs_dir / path.name
+    return _finding_ids(path, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 @cache

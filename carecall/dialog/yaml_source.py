@@ -27,6 +27,7 @@ Location = tuple[str | int, ...]  # keys and indexes from the root
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}")
+_UNSPEAKABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -128,6 +129,12 @@ def _node(event: Any, events: Iterator[Event], at: Location, source: Source) -> 
             source.lines[here] = item.start_mark.line + 1
             items.append(_node(item, events, here, source))
         return items
+    if unspeakable := _UNSPEAKABLE.search(event.value):
+        character = f"U+{ord(unspeakable[0]):04X}"
+        source.problems.append(
+            Problem(event.start_mark.line + 1, f"the text has the character {character}; take it out")
+        )
+        return ""
     return _scalar(event)
 
 
@@ -138,7 +145,7 @@ def _mapping(events: Iterator[Event], at: Location, source: Source) -> dict[str,
             break
         if not isinstance(key, ScalarEvent) or key.anchor is not None or key.tag is not None:
             _stop(key, "a key must be a plain word; put text that starts with a bracket or a brace in quotes", source)
-        name: str = key.value
+        name = _UNSPEAKABLE.sub("?", key.value)
         line = key.start_mark.line + 1
         here = (*at, name)
         if name in values:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from carecall.dialog.definition import Dialog, Feeling, Question
 from carecall.dialog.files import DialogFileError, dialog_names, find_dialog, json_schema, load_dialog
@@ -326,6 +328,32 @@ def test_hostile_content_is_refused_with_a_line(write: Write, content: str, told
     found = problems(write(content))
     assert time.perf_counter() - started < 2
     assert any(told in each for each in found), found
+
+
+@given(
+    line=st.integers(0, GOOD.count("\n") - 1),
+    new=st.sampled_from(
+        ["", "  - x", "x: [", "when: {all: [{any: []}]}", "  ask: {a: [1, null]}", "- - -", '"\\uD800"']
+    )
+    | st.text(max_size=12),
+    keep=st.integers(0, 12),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_spoiled_line_never_does_worse_than_a_told_problem(write: Write, line: int, new: str, keep: int) -> None:
+    lines = GOOD.splitlines()
+    lines[line] = lines[line][:keep] + new.encode("utf-8", "replace").decode()
+    path = write("\n".join(lines))
+    told: tuple[str, ...] = ()
+    try:
+        load_dialog(path)
+    except DialogFileError as error:
+        told = error.problems
+    assert all(re.match(r"[^:]+/visit\.en\.yaml:[0-9]+: \S", each) for each in told)
+
+
+def test_characters_that_cannot_be_spoken_are_refused(write: Write) -> None:
+    found = problems(write(GOOD.replace("Take your time.", '"Take \\uD800 your \\u202E time."')))
+    assert any(":25: the text has the character U+D800; take it out" in each for each in found)
 
 
 def test_bytes_that_are_not_utf8_are_refused_with_their_line(tmp_path: Path) -> None:
