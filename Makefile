@@ -1,0 +1,81 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set up what is missing and can be run again at any time.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := .make
+
+# llama.cpp is built for any x86-64 machine with AVX2 rather than for the one it is built on: a native build crashes on
+# virtual machines that announce instructions which they do not have.
+ifeq ($(shell uname -m),x86_64)
+export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF
+else
+export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF
+endif
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup models demo up test lint check format bench clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+setup: $(DONE)/venv ## Install CareCall with its local models' runtimes into .venv
+
+models: $(DONE)/venv ## Fetch the embedded speech and language models (about 1.4 GB, once)
+	@$(BIN)/carecall models fetch
+
+demo: models ## Hold one full voice call on this machine and show its report
+	@$(BIN)/carecall demo $(ARGS)
+
+up: models ## Run CareCall on this machine
+	@$(BIN)/carecall up
+
+test: models ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DONE)/venv ## Check format, style, types and the direction of imports
+	@$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test ## Everything that must be green before a commit
+
+format: $(DONE)/venv ## Format the code
+	@$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: models ## Measure the latency of a voice call, stage by stage
+	@$(BIN)/python benchmarks/voice.py $(ARGS)
+
+clean: ## Remove the virtual environment and what was built
+	rm -rf $(VENV) $(DONE) build dist *.egg-info
+
+$(DONE)/system:
+	@mkdir -p $(DONE)
+	missing=()
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+	[ -n "$$($(PYTHON) -c 'import os,sysconfig; print(os.path.join(sysconfig.get_paths()["include"],"Python.h") if os.path.exists(os.path.join(sysconfig.get_paths()["include"],"Python.h")) else "")')" ] || missing+=(python3-dev)
+	command -v g++ >/dev/null || missing+=(build-essential)
+	command -v espeak-ng >/dev/null || missing+=(espeak-ng)
+	if [ $${#missing[@]} -gt 0 ]; then
+	  echo "==> Installing from Debian: $${missing[*]}"
+	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else
+	    echo "make: please install as root: apt-get install $${missing[*]}" >&2; exit 1
+	  fi
+	  $$sudo apt-get update -qq
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+	fi
+	touch $@
+
+$(DONE)/venv: pyproject.toml | $(DONE)/system
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: CareCall needs Python 3.11 or newer" >&2; exit 1; }
+	[ -x $(BIN)/python ] || { echo "==> Creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	echo "==> Installing CareCall (the first time llama.cpp is compiled, which takes 3 to 8 minutes)"
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --no-warn-script-location --editable '.[local,piper,dev]' | grep -vE '^Requirement already satisfied|^  *(Using cached|Downloading )' || [ $${PIPESTATUS[0]} -eq 0 ]
+	touch $@
