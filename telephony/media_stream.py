@@ -111,7 +111,8 @@ class GuardedWebSocket(WebSocket):
             if isinstance(message, Mark):
                 self._played(message.name)
             elif message is None or isinstance(message, Stop):
-                self.client_state = WebSocketState.DISCONNECTED
+                break
+        self.client_state = WebSocketState.DISCONNECTED
         return {"type": "websocket.disconnect", "code": int(CloseCode.NORMAL)}
 
     async def send(self, message: Message) -> None:
@@ -251,7 +252,8 @@ class MediaStreamEndpoint:
             self._refused(refused)
             if websocket.application_state is WebSocketState.CONNECTING:
                 await websocket.accept()
-            await websocket.close(CloseCode.TRY_AGAIN_LATER, refused.refusal)
+            with suppress(WebSocketDisconnect):
+                await websocket.close(CloseCode.TRY_AGAIN_LATER, refused.refusal)
 
     async def _run(self, websocket: WebSocket, grant: Grant) -> None:
         line = GuardedWebSocket(websocket, self._counters, self._deadlines)

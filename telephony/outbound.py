@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from carecall.errors import StreamRefused
+from telephony.wire import MAX_MARK_NAME
 
 FRAME_BYTES = 160  # 20 ms of μ-law at 8000 Hz
 SILENCE = b"\xff"  # one sample of μ-law silence
@@ -37,7 +38,10 @@ def parse_outbound(frame: str) -> Outbound:
         if event == "media":
             return OutMedia(base64.b64decode(message["media"]["payload"], validate=True))
         if event == "mark":
-            return OutMark(str(message["mark"]["name"]))
+            name = message["mark"]["name"]
+            if isinstance(name, str) and 0 < len(name) <= MAX_MARK_NAME:
+                return OutMark(name)
+            raise ValueError(event)
         if event == "clear":
             return OutClear()
     except (ValueError, KeyError, TypeError, binascii.Error):

@@ -19,6 +19,7 @@ from carecall.errors import StreamRefused
 BYTES_PER_SECOND = 8000
 MAX_FRAME_BYTES = 16 * 1024  # of one WebSocket text frame
 MAX_PAYLOAD_BYTES = 4 * 1024  # of audio in one frame: half a second
+MAX_MARK_NAME = 256  # characters
 MAX_BRACKETS = 64  # a message of Twilio has about five
 MIN_CHARGED_BYTES = 40  # a shorter payload counts as much: crumbs are a flood too
 MAX_AHEAD_S = 10.0  # audio may run this far ahead of the clock: a stalled network catches up
@@ -187,7 +188,7 @@ def parse(frame: str) -> Inbound:
                 _bad("dtmf.digit")
             return Dtmf(_sid(message, "streamSid", "MZ"), digit, _count(message, "sequenceNumber"))
         case "mark":
-            name = _text(_object(message, "mark"), "name", limit=256)
+            name = _text(_object(message, "mark"), "name", limit=MAX_MARK_NAME)
             return Mark(_sid(message, "streamSid", "MZ"), name, _count(message, "sequenceNumber"))
         case "stop":
             call_sid = _sid(_object(message, "stop"), "callSid", "CA")

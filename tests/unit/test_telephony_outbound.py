@@ -54,6 +54,8 @@ def test_clear_drops_what_was_not_sent() -> None:
         '{"event": "media"}',
         '{"event": "media", "media": {"payload": "?"}}',
         '{"event": "mark", "mark": "name"}',
+        '{"event": "mark", "mark": {"name": ""}}',
+        '{"event": "mark", "mark": {"name": "' + "n" * 257 + '"}}',
     ],
 )
 def test_anything_but_media_mark_and_clear_is_refused(frame: str) -> None:
