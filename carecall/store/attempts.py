@@ -16,11 +16,12 @@ from carecall.store.calls import read_turns, the_attempt
 from carecall.store.codec import understood_findings
 from carecall.store.engine import Database
 from carecall.store.holder import alive
-from carecall.store.recipients import new_recipient
+from carecall.store.recipients import find, new_recipient
 from carecall.store.reports import read_alerts, read_report, write_report
 from carecall.store.tables import LIVE, AttemptRow, CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
 
 _SILENCE = timedelta(minutes=15)  # a holder on another host that wrote nothing for so long is gone; calls last minutes
+_OPTED_OUT = "This person asked not to be called any more."
 _BROKEN_OFF = {
     Language.ENGLISH: "The call broke off on our side. Recorded turns: {turns}.",
     Language.KOREAN: "시스템 문제로 통화가 중단되었습니다. 기록된 발화: {turns}개.",
@@ -92,24 +93,24 @@ class Attempts:
             return self._plan(session, enrollment, dialog, None, 1).id
 
     def _known(self, session: Session, name: str, phone: str) -> RecipientRow | None:
-        index = self._database.cipher.blind_index(name, phone)
-        query = select(RecipientRow).where(RecipientRow.blind_index == index)
         if phone:
-            recipient = session.exec(query.order_by(col(RecipientRow.created_at))).first()
             opted_out = (
-                recipient is not None
-                and session.exec(
-                    select(EnrollmentRow.id).where(
-                        EnrollmentRow.recipient_id == recipient.id, col(EnrollmentRow.opted_out_at).is_not(None)
-                    )
-                ).first()
+                select(EnrollmentRow.id)
+                .join(RecipientRow)
+                .where(
+                    RecipientRow.phone_index == self._database.cipher.phone_index(phone),
+                    col(EnrollmentRow.opted_out_at).is_not(None),
+                )
             )
-            if opted_out:
-                raise StoreError("This person asked not to be called any more.")
-            return recipient
-        open_calls = select(AttemptRow.recipient_id).where(col(AttemptRow.ended_at).is_(None))
-        query = query.where(col(RecipientRow.id).not_in(open_calls))
-        return session.exec(query.order_by(col(RecipientRow.created_at))).first()
+            if session.exec(opted_out).first():
+                raise StoreError(_OPTED_OUT)
+        for recipient in find(session, self._database, name, phone):
+            open_call = select(AttemptRow.id).where(
+                AttemptRow.recipient_id == recipient.id, col(AttemptRow.ended_at).is_(None)
+            )
+            if phone or session.exec(open_call).first() is None:
+                return recipient
+        return None
 
     def _plan(
         self,
@@ -216,7 +217,7 @@ class Attempts:
 
 def _may_be_called(enrollment: EnrollmentRow) -> None:
     if enrollment.opted_out_at is not None:
-        raise StoreError("This person asked not to be called any more.")
+        raise StoreError(_OPTED_OUT)
     if enrollment.ended_at is not None:
         raise StoreError("This person is no longer enrolled in the campaign.")
     if enrollment.consent_at is None:

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Session
 
 from carecall.errors import StoreError
@@ -166,8 +166,17 @@ def _begin(connection: Connection) -> None:
 def _one_clear_line() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        line = str(error.orig).splitlines()[0] if error.orig else "no reason given"
-        raise StoreError(f"The database cannot be used: {line}. Check it with 'carecall doctor'.") from error
     except SQLAlchemyError as error:
-        raise StoreError(f"The database refused ({type(error).__name__}).") from error
+        match error:
+            case IntegrityError():
+                line = f"The database refused: {_first_line(error)}."
+            case DBAPIError() if not isinstance(error, DataError | ProgrammingError):
+                line = f"The database cannot be used: {_first_line(error)}. Try 'carecall doctor'."
+            case _:
+                line = f"The database refused ({type(error).__name__})."
+        raise StoreError(line) from error
+
+
+def _first_line(error: DBAPIError) -> str:
+    """The driver's own words; in its further lines Postgres quotes values."""
+    return str(error.orig).partition("\n")[0].rstrip(".")

@@ -69,7 +69,6 @@ class Memories:
                         self._end(session, recipient_id, memory_id)
                     case _:
                         assert_never(operation)
-                session.flush()
 
     def _add(
         self, session: Session, recipient_id: uuid.UUID, text: str, topic: str, source_attempt_id: uuid.UUID | None
@@ -82,6 +81,7 @@ class Memories:
             created_at=self._database.now(),
         )
         session.add(row)
+        session.flush()  # a replaced sentence points at this row
         return row
 
     def _end(self, session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> MemoryRow:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 from weakref import WeakKeyDictionary
 
 from cryptography.exceptions import InvalidTag
@@ -53,11 +54,17 @@ class Cipher:
                 ) from None
         return raw.decode("utf-8", "surrogatepass")
 
-    def blind_index(self, *parts: str) -> str:
-        """A keyed digest by which equal personal data is found without being read."""
-        return hmac.new(
-            self._index_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256
-        ).hexdigest()
+    def name_index(self, name: str) -> str:
+        """A keyed digest by which an equal name is found without being read."""
+        return self._digest(f"name {name.strip()}")
+
+    def phone_index(self, phone: str) -> str | None:
+        """The same for a number, however it is spaced and hyphenated; None without a number."""
+        digits = re.sub(r"[^+\d]", "", phone)
+        return self._digest(f"phone {digits}") if digits else None
+
+    def _digest(self, text: str) -> str:
+        return hmac.new(self._index_key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def _derive(secret: str, purpose: bytes) -> bytes:

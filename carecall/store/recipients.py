@@ -26,13 +26,23 @@ def new_recipient(
     return RecipientRow(
         name=name,
         phone=phone,
-        blind_index=database.cipher.blind_index(name, phone),
+        name_index=database.cipher.name_index(name),
+        phone_index=database.cipher.phone_index(phone),
         language=language,
         time_zone=time_zone,
         patience_s=patience_s,
         notes=notes,
         created_at=database.now(),
     )
+
+
+def find(session: Session, database: Database, name: str, phone: str) -> list[RecipientRow]:
+    """The recipients of exactly this name and number, oldest first."""
+    query = select(RecipientRow).where(
+        RecipientRow.name_index == database.cipher.name_index(name),
+        RecipientRow.phone_index == database.cipher.phone_index(phone),
+    )
+    return list(session.exec(query.order_by(col(RecipientRow.created_at))))
 
 
 def opt_out(session: Session, database: Database, recipient_id: uuid.UUID, actor: str) -> None:
@@ -79,10 +89,8 @@ class Recipients:
 
     def find(self, name: str, phone: str) -> list[RecipientRow]:
         """The recipients of exactly this name and number, oldest first."""
-        index = self._database.cipher.blind_index(name, phone)
         with self._database.reading() as session:
-            query = select(RecipientRow).where(RecipientRow.blind_index == index)
-            return list(session.exec(query.order_by(col(RecipientRow.created_at))))
+            return find(session, self._database, name, phone)
 
     def add_campaign(
         self,

@@ -28,6 +28,7 @@ def write_report(session: Session, attempt: AttemptRow, report: Report, now: dat
             written_at=now,
         )
     )
+    evidence: list[EvidenceRow] = []
     for position, finding in enumerate(report.findings):
         kind, value = dump_value(finding.value)
         row = FindingRow(
@@ -41,44 +42,39 @@ def write_report(session: Session, attempt: AttemptRow, report: Report, now: dat
             layer=finding.layer,
         )
         session.add(row)
-        _write_evidence(session, finding.evidence, finding_id=row.id)
+        evidence += _evidence_rows(finding.evidence, finding_id=row.id)
     raised = {row.code: row for row in session.exec(select(AlertRow).where(AlertRow.attempt_id == attempt.id))}
     for position, alert in enumerate(report.alerts):
-        raised_row = raised.get(alert.code)
-        if raised_row is None:
-            write_alert(session, attempt.id, alert, now, position)
+        alert_row = raised.get(alert.code)
+        if alert_row is None:
+            alert_row = _alert_row(attempt.id, alert, now)
+            session.add(alert_row)
         else:
-            raised_row.position = position
-            raised_row.urgency = alert.urgency
-            raised_row.reason = alert.reason
-            session.exec(delete(EvidenceRow).where(col(EvidenceRow.alert_id) == raised_row.id))
-            _write_evidence(session, alert.evidence, alert_id=raised_row.id)
+            alert_row.urgency, alert_row.reason = alert.urgency, alert.reason
+            session.exec(delete(EvidenceRow).where(col(EvidenceRow.alert_id) == alert_row.id))
+        alert_row.position = position
+        evidence += _evidence_rows(alert.evidence, alert_id=alert_row.id)
+    session.flush()  # evidence points at what has just been added
+    session.add_all(evidence)
     attempt.outcome = report.outcome
 
 
-def write_alert(
-    session: Session, attempt_id: uuid.UUID, alert: Alert, now: datetime, position: int | None = None
-) -> None:
-    row = AlertRow(
-        attempt_id=attempt_id,
-        code=alert.code,
-        position=position,
-        urgency=alert.urgency,
-        reason=alert.reason,
-        raised_at=now,
-    )
+def write_alert(session: Session, attempt_id: uuid.UUID, alert: Alert, now: datetime) -> None:
+    """Adds an alert that stands in no report yet."""
+    row = _alert_row(attempt_id, alert, now)
     session.add(row)
-    _write_evidence(session, alert.evidence, alert_id=row.id)
+    session.flush()
+    session.add_all(_evidence_rows(alert.evidence, alert_id=row.id))
 
 
-def _write_evidence(
-    session: Session,
-    evidence: Sequence[Evidence],
-    *,
-    finding_id: uuid.UUID | None = None,
-    alert_id: uuid.UUID | None = None,
-) -> None:
-    session.add_all(
+def _alert_row(attempt_id: uuid.UUID, alert: Alert, now: datetime) -> AlertRow:
+    return AlertRow(attempt_id=attempt_id, code=alert.code, urgency=alert.urgency, reason=alert.reason, raised_at=now)
+
+
+def _evidence_rows(
+    evidence: Sequence[Evidence], *, finding_id: uuid.UUID | None = None, alert_id: uuid.UUID | None = None
+) -> list[EvidenceRow]:
+    return [
         EvidenceRow(
             finding_id=finding_id,
             alert_id=alert_id,
@@ -88,7 +84,7 @@ def _write_evidence(
             start_s=each.start_s,
         )
         for position, each in enumerate(evidence)
-    )
+    ]
 
 
 def read_report(session: Session, attempt_id: uuid.UUID) -> Report | None:

@@ -137,7 +137,8 @@ class RecipientRow(Row, table=True):
     id: uuid.UUID = _key()
     name: str = _personal("recipient.name")
     phone: str = _personal("recipient.phone")
-    blind_index: str = Field(sa_column=Column(String(64), nullable=False, index=True))  # of name and phone
+    name_index: str = Field(sa_column=Column(String(64), nullable=False, index=True))  # blind indexes
+    phone_index: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     language: Language = _closed(Language, "recipient_language")
     time_zone: str = Field(sa_column=Column(String(64), nullable=False))  # IANA name
     patience_s: float = 0.0  # seconds to wait longer than usual before taking a pause for the end of a reply

@@ -67,7 +67,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.LargeBinary(), nullable=False),
         sa.Column("phone", sa.LargeBinary(), nullable=False),
-        sa.Column("blind_index", sa.String(length=64), nullable=False),
+        sa.Column("name_index", sa.String(length=64), nullable=False),
+        sa.Column("phone_index", sa.String(length=64), nullable=True),
         sa.Column("language", _closed("recipient_language", "en", "ko"), nullable=False),
         sa.Column("time_zone", sa.String(length=64), nullable=False),
         sa.Column("patience_s", sa.Float(), nullable=False),
@@ -76,7 +77,8 @@ def upgrade() -> None:
         sa.CheckConstraint("patience_s >= 0", name="recipient_patience"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_recipient_blind_index", "recipient", ["blind_index"], unique=False)
+    op.create_index("ix_recipient_name_index", "recipient", ["name_index"], unique=False)
+    op.create_index("ix_recipient_phone_index", "recipient", ["phone_index"], unique=False)
     op.create_table(
         "user",
         sa.Column("id", sa.Uuid(), nullable=False),
