@@ -90,6 +90,7 @@ class LlamaCpp:
         self._abort = ctypes.create_string_buffer(2)  # "" goes on, one byte stops
         self._completions_waiting = 0
         self._closed = False
+        self.evaluated = 0  # prompt tokens evaluated so far; what a warm prefix saves is not among them
 
     @property
     def name(self) -> str:
@@ -183,6 +184,7 @@ class LlamaCpp:
             finally:
                 with self._state:
                     self._running = None
+                    self.evaluated = 0 if model is None else model.evaluated
         if model is not None:
             model.close()
         self._refuse_rest(job)
@@ -248,6 +250,7 @@ class _Model:
         self._formatters = {reply: self._formatter(reply) for reply in (False, True)}
         self._slots = [_Slot(sequence) for sequence in range(SLOTS)]
         self._jobs = itertools.count(1)
+        self.evaluated = 0
         self._batch = native.llama_batch_init(_CHUNK, 0, 1)
         self._grammars: dict[str, bytes] = {}
 
@@ -382,7 +385,9 @@ class _Model:
 
     def _evaluate(self, job: _Job, slot: _Slot, tokens: Sequence[int]) -> Iterator[None]:
         while len(slot.tokens) < len(tokens):
-            self._decode(job, slot, tokens[len(slot.tokens) : len(slot.tokens) + _CHUNK])
+            chunk = tokens[len(slot.tokens) : len(slot.tokens) + _CHUNK]
+            self._decode(job, slot, chunk)
+            self.evaluated += len(chunk)
             yield
 
     def _decode(self, job: _Job, slot: _Slot, tokens: Sequence[int]) -> None:
@@ -441,8 +446,8 @@ class _Model:
         if text not in self._grammars:
             try:
                 self._grammars[text] = json_schema_to_gbnf(text).encode("utf-8")
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise LanguageModelError(f"llama.cpp cannot constrain a reply to this schema: {error}") from None
+            except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+                raise LanguageModelError("llama.cpp cannot constrain a reply to this schema.") from None
         grammar = native.llama_sampler_init_grammar(self._vocabulary, self._grammars[text], b"root")
         if not grammar:
             raise LanguageModelError("llama.cpp cannot constrain a reply to this schema.")
