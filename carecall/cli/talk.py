@@ -31,7 +31,6 @@ from carecall.llm.factory import make_language_model
 from carecall.settings import Settings, settings
 from carecall.simulation.scenario import load_scenario, scenario_files
 from carecall.simulation.text_call import Result, TextLine, run_text_call
-from carecall.store import CallJournal, Store
 
 _NAMES = {Language.ENGLISH: "Dorothy Hale", Language.KOREAN: "김순자"}
 
@@ -142,6 +141,8 @@ async def _language_model(effective: Settings) -> AsyncIterator[LanguageModel | 
 
 
 async def _chat(dialog: Dialog, name: str, effective: Settings, *, store: bool, quiet: bool) -> Report:
+    from carecall.store import CallJournal, Store
+
     async with _language_model(effective) as model:
         if not store:
             return await _talk(_manager(dialog, name, effective, MemoryJournal(), model), quiet=quiet)

@@ -31,6 +31,7 @@ MOST_PUTS_OPTIONAL = 2
 MOST_SILENCES = 2  # gentle prompts before the goodbye
 MOST_FAREWELLS = 3  # a goodbye that is talked over is said again
 MOST_CUTS = 3  # times a question that was cut off before it was whole does not count as put
+ENOUGH_DOUBT = 2  # times that someone says that they do not know
 SURE = 0.6  # a reading below this confidence is confirmed before it is recorded
 
 _PLAUSIBLE: dict[Unit, tuple[float, float]] = {
@@ -94,6 +95,7 @@ class State:
     identity_puts: int = 1  # the greeting asks
     findings: Findings = field(default_factory=dict)  # in the order first heard
     unusable: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)  # replies that answered nothing
+    unsure: Mapping[str, int] = field(default_factory=dict)  # how often someone said that they do not know
     alerts: tuple[Alert, ...] = ()  # red flags raised, in order
     emergency: str | None = None  # the red flag whose stay_on_line is being said
     stayed: int = 0  # sentences of it already said
@@ -269,7 +271,14 @@ def _stay(state: State, intent: Intent, script: Script) -> Decision:
 
 def _end(state: State, outcome: Outcome, farewell: Line) -> Decision:
     state = replace(
-        state, stage=Stage.CLOSING, outcome=outcome, farewell=farewell, asking=None, candidate=None, unsaid=None
+        state,
+        stage=Stage.CLOSING,
+        outcome=outcome,
+        farewell=farewell,
+        farewells=0,
+        asking=None,
+        candidate=None,
+        unsaid=None,
     )
     return _farewell(state)
 
@@ -386,7 +395,8 @@ def _put(state: State, question: Question, *, again: bool) -> tuple[State, Ask]:
 
 
 def _give_up(state: State, question: Question) -> State:
-    finding = Finding(question.code, Missing.NO_ANSWER, state.unusable.get(question.code, ()), Layer.POLICY)
+    value = Ternary.UNKNOWN if state.unsure.get(question.code) else Missing.NO_ANSWER
+    finding = Finding(question.code, value, state.unusable.get(question.code, ()), Layer.POLICY)
     return replace(state, findings={**state.findings, question.code: finding})
 
 
@@ -443,7 +453,9 @@ def _answer(state: State, heard: Heard, asked: Question) -> tuple[State, Candida
         return _unusable(state, heard, asked), None
     value = _value(reading, asked)
     if reading is None or value is None:
-        return (state if _stated(state, heard, asked) else _unusable(state, heard, asked)), None
+        if _stated(state, heard, asked):
+            return state, None
+        return _doubted(_unusable(state, heard, asked), heard, asked), None
     stated = _implied(asked, heard.understanding.volunteered, {})
     if stated is not None and stated[0] is not value and str(stated[0]) in asked.bad:
         return state, None
@@ -462,6 +474,16 @@ def _stated(state: State, heard: Heard, asked: Question) -> bool:
 def _unusable(state: State, heard: Heard, asked: Question) -> State:
     known = state.unusable.get(asked.code, ())
     return replace(state, unusable={**state.unusable, asked.code: (*known, heard.evidence(""))})
+
+
+def _doubted(state: State, heard: Heard, asked: Question) -> State:
+    """Who says twice that they do not know is not asked a third time: unknown is an answer."""
+    reading = heard.understanding.answer
+    doubts = heard.understanding.intent is Intent.ANSWER and reading is not None and reading.value is Ternary.UNKNOWN
+    if not doubts:
+        return state
+    state = replace(state, unsure={**state.unsure, asked.code: state.unsure.get(asked.code, 0) + 1})
+    return _give_up(state, asked) if state.unsure[asked.code] >= ENOUGH_DOUBT else state
 
 
 def _value(reading: AnswerReading | None, asked: Question) -> FindingValue | None:
