@@ -1,0 +1,140 @@
+"""Cuts a Korean reply into clauses and marks what holds of each: denied, over, of another person, only supposed."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from kiwipiepy import Kiwi, Token
+
+from carecall.dialog.understanding.lexicon import Lexicon
+
+LONGEST = 1200  # characters of a reply that are read; two minutes of speech
+_LONGEST_ANALYSED = 400  # characters given to the morphological analyser
+_NO_CUT = frozenset({"게", "도록", "으러", "러", "려고", "으려고", "어", "아", "여", "지", "나", "ㄹ지", "자", "고자"})
+_SURFACE_CUT = re.compile(
+    r"(?<=[가-힣])(?:는데|은데|인데|던데|한데|ㄴ데|는디|은디|인디|던디|지만|지마는|니까|니께|응께|길래|더니|다가|거든|"
+    r"[어아해여와워려]서|[어아해여와워]도|가꼬|가지고|갖고|때문에|땜에|탓에|덕분에|덕에|면서|구요|고요)(?=[\s,.]|$)"
+    r"|(?<= )(?:때문에|땜에|탓에|덕분에)|[.?!…,;\n]+"
+)
+_KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말|나서|보[니면])")
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One clause; offsets count characters of the reply."""
+
+    start: int
+    end: int
+    text: str
+    negations: tuple[tuple[int, int], ...] = ()
+    over: tuple[tuple[int, int], ...] = ()  # "it stopped", "it is gone"
+    fine: tuple[tuple[int, int], ...] = ()
+    past: bool = False  # speaks of an earlier time in contrast to now
+    long_ago: bool = False
+    other: bool = False  # the subject is not the recipient
+    household: bool = False  # the subject may live with the recipient
+    supposed: bool = False  # a condition, a fear or a near miss
+    planned: bool = False
+    asking: bool = False
+    unsure: bool = False
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return self.start, self.end
+
+
+_LONG_AGO = re.compile(
+    r"작년|재작년|옛날|예전|젊[을었어]|왕년|소싯적|어릴|어렸|시집살이|육이오|전쟁|[가-힣0-9]+ ?년 ?전|한때|지난해|"
+    r"몇 ?년|[두세네석넉여섯]{1,2} ?달 ?전|몇 ?달 ?전|지난 ?(?:봄|여름|가을|겨울)|코로나 ?때|지난달|처녀 ?때|총각 ?때"
+)
+_SINCE = re.compile(r"부터|이후로|뒤로|[이째]째|내내")
+_ECHO = re.compile(r"[\s,]*(?:[가-힣]{1,7}\s?){1,2}(?:이)?(?:요|라고요|라고|라니요|라니)\s*\?*\s*")
+_QUESTION = re.compile(
+    r"\?\s*$|(?:나요|까요|인가요|는가요|습니까|ㅂ니까|입니까|을까|ㄹ까|ㄴ가|는가|은가|냐|노|능교|는교|남유|감유)[\s?]*$"
+)
+
+
+def plain(reply: str) -> str:
+    """The reply to be read: cut to LONGEST, control characters as blanks; every offset stays as it was."""
+    cut = reply[:LONGEST]
+    return "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in cut)
+
+
+def analyse(kiwi: Kiwi, text: str) -> list[Token]:
+    """The morphemes of the first stretch of the text."""
+    head = text[:_LONGEST_ANALYSED]
+    return list(kiwi.tokenize(head)) if head.strip() else []
+
+
+def _cuts(text: str, tokens: list[Token]) -> Iterable[int]:
+    for match in _SURFACE_CUT.finditer(text):
+        if not _KEEPS_ON.match(text, match.end()):
+            yield match.end()
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1] if index + 1 < len(tokens) else None
+        end = token.start + token.len
+        if token.tag == "EF":
+            if following is not None and following.tag in ("JX", "EF") and following.start == end:
+                end = following.start + following.len
+            yield end
+        elif token.tag == "EC" and token.form not in _NO_CUT:
+            if following is None:
+                continue
+            if following.tag == "VX" or _KEEPS_ON.match(text, end):
+                continue
+            if following.tag.startswith("J") and following.start == end:
+                end = following.start + following.len
+            yield end
+
+
+def clauses_of(text: str, tokens: list[Token], lexicon: Lexicon) -> tuple[Clause, ...]:
+    """The clauses of the text in order. The subject of a clause holds on until another one is named."""
+    cuts = sorted(
+        {0, len(text), *(cut for cut in _cuts(text, tokens) if text[cut : cut + 1] in ("", " ", ",", ".", "?", "!"))}
+    )
+    found: list[Clause] = []
+    other = household = past = False
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        piece = text[start:end]
+        if not piece.strip(" ,.?!…;"):
+            if found:
+                found[-1] = replace(found[-1], end=end, text=text[found[-1].start : end])
+            continue
+        clause = _marked(start, end, piece, text, lexicon)
+        names_other = lexicon.phrases("others").search(text, start, end)
+        names_self = lexicon.phrases("selves").search(text, start, end)
+        if names_self and (not names_other or names_other.start() < names_self.start()):
+            other = household = False
+        elif names_other:
+            other = True
+            household = lexicon.phrases("household").search(text, start, end) is not None
+        past = clause.past
+        found.append(replace(clause, other=other, household=household, past=past))
+        if re.search(r"[.?!]\s*$", piece):
+            other = household = False
+    return tuple(found)
+
+
+def _spans(name: str, text: str, start: int, end: int, lexicon: Lexicon) -> tuple[tuple[int, int], ...]:
+    return tuple(match.span() for match in lexicon.phrases(name).finditer(text, start, end))
+
+
+def _marked(start: int, end: int, piece: str, text: str, lexicon: Lexicon) -> Clause:
+    has = lambda name: lexicon.phrases(name).search(text, start, end) is not None  # noqa: E731
+    since = _SINCE.search(piece) is not None
+    long_ago = _LONG_AGO.search(piece) is not None and not since
+    return Clause(
+        start=start,
+        end=end,
+        text=piece,
+        negations=_spans("negations", text, start, end, lexicon),
+        over=_spans("gone", text, start, end, lexicon),
+        fine=_spans("fine", text, start, end, lexicon),
+        past=(has("past") and not since) or long_ago,
+        long_ago=long_ago,
+        supposed=has("hypothetical"),
+        planned=has("plans"),
+        asking=_QUESTION.search(piece) is not None or _ECHO.fullmatch(piece) is not None and len(piece.strip()) <= 9,
+        unsure=has("unsure"),
+    )

@@ -1,0 +1,110 @@
+"""Reads from clauses what a Korean reply says of one finding: that it is there, or that it is not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from carecall.dialog.understanding.korean.clauses import Clause
+from carecall.dialog.understanding.lexicon import FindingPhrases
+from carecall.domain.finding import Ternary
+
+EVENTS = frozenset({
+    "fall", "medication_missed", "poor_sleep", "ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed",
+})  # fmt: skip  # what happened stays so when the person is well again
+ACTS = frozenset({"ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed", "warm_home"})
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one clause says of one finding."""
+
+    id: str
+    value: Ternary
+    span: Span  # the words, in the reply
+    clause: Clause
+    weak: bool = False  # of an earlier time only, or carried over from another clause
+
+
+def _within(inner: Span, outers: Sequence[Span]) -> bool:
+    return any(start <= inner[0] and inner[1] <= end for start, end in outers)
+
+
+def _cover(spans: Sequence[Span]) -> Span:
+    return min(start for start, _ in spans), max(end for _, end in spans)
+
+
+def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> Statement | None:
+    """What the clause says of the finding; None when it does not speak of it."""
+    absent = [match.span() for match in phrases.absent.finditer(text, clause.start, clause.end)]
+    present = [match.span() for match in phrases.present.finditer(text, clause.start, clause.end)]
+    if absent and present:
+        if any(first <= other[0] < last for first, last in present for other in absent):
+            absent = [] if present[0][0] < absent[0][0] or _longer(present[0], absent[0]) else absent
+        if absent:
+            present = [] if absent[-1][0] >= present[-1][0] or _overlap(absent, present) else present
+            absent = [] if present else absent
+    if absent:
+        outside = [each for each in clause.negations if not _within(each, absent)]
+        inside = len(outside) < len(clause.negations)
+        first, last = _cover(absent)
+        turned = not inside and any(-1 <= first - end <= 1 or 0 <= start - last <= 4 for start, end in outside)
+        spans = [*absent, *(outside if turned else [])]
+        return Statement(name, Ternary.YES if turned else Ternary.NO, _cover(spans), clause)
+    if not present:
+        return None
+    denials = [each for each in clause.negations if not _within(each, present)]
+    over = [each for each in clause.over if not _within(each, present)]
+    well = [each for each in clause.fine if not _within(each, present)]
+    spans = list(present)
+    value = Ternary.YES
+    if name not in EVENTS and (over or (well and name not in ACTS)):
+        spans += over or well
+        still = [each for each in denials if each[0] >= min(start for start, _ in (over or well)) - 4]
+        value = Ternary.YES if still else Ternary.NO
+        spans += still
+    elif len(denials) % 2:
+        spans += denials
+        value = Ternary.NO
+    weak = clause.past and (clause.long_ago or name not in EVENTS)
+    if weak and value is Ternary.YES:
+        value = Ternary.NO
+    return Statement(name, value, _cover(spans), clause, weak=weak)
+
+
+def _longer(one: Span, other: Span) -> bool:
+    return one[0] == other[0] and one[1] - one[0] > other[1] - other[0]
+
+
+def _overlap(ones: Sequence[Span], others: Sequence[Span]) -> bool:
+    return any(start < last and first < end for start, end in ones for first, last in others)
+
+
+def statements(
+    findings: Mapping[str, FindingPhrases], text: str, clauses: Sequence[Clause], *, usable: frozenset[str]
+) -> list[Statement]:
+    """All statements of the clauses about the usable findings, in the order of the reply.
+
+    A clause that names no finding but says "it is gone" speaks of what the clause before named.
+    """
+    found: list[Statement] = []
+    last: list[Statement] = []
+    for clause in clauses:
+        if clause.unsure or clause.supposed or clause.asking:
+            continue
+        here = [
+            each
+            for name, phrases in findings.items()
+            if name in usable and (each := statement(name, phrases, text, clause)) is not None
+        ]
+        if here:
+            last = here
+        elif clause.over and last and not clause.other:
+            still = any(start >= clause.over[0][0] - 4 for start, _ in clause.negations)
+            here = [
+                Statement(each.id, Ternary.YES if still else Ternary.NO, _cover(clause.over), clause)
+                for each in last
+                if each.id not in EVENTS and not each.clause.other
+            ]
+        found += here
+    return found

@@ -1,0 +1,211 @@
+"""The answer to a yes/no question in Korean: what the reply means, whatever word it opens with."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kiwipiepy import Token
+
+from carecall.dialog.understanding.korean.clauses import Clause
+from carecall.dialog.understanding.korean.findings import ACTS, EVENTS, Statement
+from carecall.dialog.understanding.korean.numbers import temperatures
+from carecall.dialog.understanding.lexicon import Lexicon
+from carecall.dialog.understanding.meaning import AnswerReading, Asked
+from carecall.domain.finding import Ternary
+
+FEVER_FROM_C = 37.5  # degrees Celsius from which a temperature is a fever
+
+_RELATED = {
+    "pain": ("headache", "sore_throat", "chest_pain", "myalgia"),
+    "low_mood": ("loneliness",),
+}
+_HONORIFIC = {
+    "드시": "먹", "잡수": "먹", "잡수시": "먹", "들": "먹", "주무시": "자", "계시": "있", "편찮": "아프", "말씀하": "말하",
+    "묵": "먹", "댕기": "다니", "다녀오": "갔다오", "나갔다오": "나가",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a question is after."""
+
+    findings: tuple[str, ...]  # lexicon ids that it is about
+    opposite: bool  # worded for the finding's opposite: "did you sleep well?" for poor sleep
+    negative: bool  # asks whether it is absent: "두통은 없으세요?"
+    stems: frozenset[str]  # its verbs
+
+    @property
+    def of_act(self) -> bool:
+        return any(each in ACTS for each in self.findings)
+
+    @property
+    def of_trouble(self) -> bool:
+        """A yes is bad news."""
+        return bool(self.findings) and not self.of_act and not self.opposite
+
+
+def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
+    """Reads the question; ``asked.about`` names its findings, else its words do."""
+    text = asked.text
+    named = tuple(each for each in asked.about if each in lexicon.findings)
+    if not named:
+        named = tuple(name for name, phrases in lexicon.findings.items() if phrases.topic.search(text))
+        if len(named) > 1 and "pain" in named:
+            named = tuple(each for each in named if each != "pain")
+    opposite = lexicon.phrases("opposite_asks").search(text) is not None and not set(named) & ACTS
+    inherent = [match.span() for each in named for match in lexicon.findings[each].present.finditer(text)]
+    negative = any(
+        not any(start <= match.start() < end for start, end in inherent)
+        for match in lexicon.phrases("negative_asks").finditer(text)
+    )
+    stems = frozenset(
+        _HONORIFIC.get(token.form, token.form) for token in tokens if token.tag[:2] in ("VV", "VA") or token.tag == "XR"
+    )
+    return Ask(named, opposite, negative and not opposite, stems)
+
+
+def _scored(value: Ternary, confidence: float, quote: str) -> AnswerReading:
+    rest = 1 - confidence
+    scores = {Ternary.YES: rest / 2, Ternary.NO: rest / 2, Ternary.UNKNOWN: rest / 2}
+    scores[value] = confidence
+    if value is not Ternary.UNKNOWN:
+        other = Ternary.NO if value is Ternary.YES else Ternary.YES
+        scores[other], scores[Ternary.UNKNOWN] = rest * 0.4, rest * 0.6
+    return AnswerReading(value=value, quote=quote, confidence=confidence, scores=scores)
+
+
+def _flipped(value: Ternary) -> Ternary:
+    return {Ternary.YES: Ternary.NO, Ternary.NO: Ternary.YES}.get(value, value)
+
+
+_WORD_END = r"(?![가-힣])"
+
+
+def _opening(text: str, lexicon: Lexicon) -> tuple[Ternary | None, int, int]:
+    """The yes or no that the reply opens with, and where it stands."""
+    at = 0
+    for _ in range(4):
+        while at < len(text) and text[at] in " ,.~…!\n":
+            at += 1
+        for name, value in (("yes", Ternary.YES), ("no", Ternary.NO)):
+            match = next(iter(lexicon.phrases(name).finditer(text, at)), None)
+            if (
+                match is not None
+                and match.start() == at
+                and not re.match(r"[가-힣]", text[match.end() : match.end() + 1])
+            ):
+                if text[match.end() : match.end() + 1] == "?":
+                    return None, at, at
+                filler = match.group(0) in ("어", "그래", "야", "응", "그럼") and len(text) - match.end() > 6
+                if not filler:
+                    return value, match.start(), match.end()
+        filler_match = next(iter(lexicon.phrases("fillers").finditer(text, at)), None)
+        if filler_match is None or filler_match.start() != at:
+            break
+        at = filler_match.end()
+    return None, 0, 0
+
+
+def yes_or_no(
+    text: str,
+    ask: Ask,
+    clauses: Sequence[Clause],
+    stated: Sequence[Statement],
+    tokens: Sequence[Token],
+    lexicon: Lexicon,
+    *,
+    evasive: bool,
+) -> AnswerReading:
+    """A Ternary with scores. ``evasive``: the reply does something else than to answer (asks back, waits, leaves)."""
+    content = _by_content(text, ask, clauses, stated)
+    unsure = [each for each in clauses if each.unsure]
+    if content is not None and not (unsure and content.confidence < 0.8):
+        return content
+    if unsure or evasive:
+        quote = unsure[0].text.strip() if unsure else ""
+        return _scored(Ternary.UNKNOWN, 0.85, quote)
+    opening, start, end = _opening(text, lexicon)
+    tail = text[end:] if opening else text
+    if opening is Ternary.NO and ask.negative and not re.search(r"없|읎|안 |전혀", text[start:end] + tail):
+        if lexicon.phrases("somewhat").search(tail) or re.search(r"있", tail):
+            return _scored(Ternary.YES, 0.8, text.strip())
+        return _scored(Ternary.UNKNOWN, 0.5, text[start:end])
+    if opening is not None:
+        value = opening
+        if value is Ternary.YES and ask.negative:
+            value = Ternary.NO
+            if lexicon.phrases("somewhat").search(tail) or re.search(r"있", tail):
+                value = Ternary.YES
+        word = text[start:end]
+        if value is Ternary.NO and re.match(r"괜찮", word) and not ask.of_trouble:
+            return _scored(Ternary.YES if ask.opposite else Ternary.UNKNOWN, 0.6, word)
+        if value is Ternary.YES and not ask.negative and (denied := lexicon.phrases("denied").search(tail)):
+            return _scored(Ternary.NO, 0.8, denied.group(0))
+        long_tail = len(tail.strip(" .,!?")) > 14
+        return _scored(value, 0.7 if long_tail else 0.9, word)
+    return _by_predicate(text, ask, clauses, tokens, lexicon)
+
+
+def _by_content(text: str, ask: Ask, clauses: Sequence[Clause], stated: Sequence[Statement]) -> AnswerReading | None:
+    wanted = set(ask.findings)
+    mine = [each for each in stated if each.id in wanted and not each.clause.other]
+    if "fever" in wanted and (degrees := temperatures(text)):
+        value, start, end = degrees[-1]
+        celsius = value if value < 60 else (value - 32) * 5 / 9
+        return _scored(Ternary.YES if celsius >= FEVER_FROM_C else Ternary.NO, 0.93, text[start:end])
+    if not mine:
+        related = [name for each in ask.findings for name in _RELATED.get(each, ())]
+        mine = [each for each in stated if each.id in related and each.value is Ternary.YES and not each.clause.other]
+    if ask.of_act:
+        mine = [
+            Statement(each.id, Ternary.NO, each.span, each.clause) if each.clause.planned and not _done(each) else each
+            for each in mine
+        ]
+    if not mine:
+        return None
+    firm = [each for each in mine if not each.weak] or mine
+    if ask.findings and len(wanted) > 1 and any(each.value is Ternary.YES for each in firm):
+        chosen = [each for each in firm if each.value is Ternary.YES][-1]
+    else:
+        chosen = firm[-1]
+    value = _flipped(chosen.value) if ask.opposite else chosen.value
+    start, end = chosen.span
+    return _scored(value, 0.75 if chosen.weak else 0.92, text[start:end])
+
+
+def _done(each: Statement) -> bool:
+    return re.search(r"[았었했갔왔였]", each.clause.text) is not None
+
+
+def _by_predicate(
+    text: str, ask: Ask, clauses: Sequence[Clause], tokens: Sequence[Token], lexicon: Lexicon
+) -> AnswerReading:
+    mine = [each for each in clauses if not each.other and not each.asking and not each.supposed]
+    for clause in reversed(mine):
+        if denied := lexicon.phrases("denied").search(text, *clause.span):
+            return _scored(Ternary.NO, 0.78, denied.group(0))
+        if clause.over and ask.of_trouble:
+            return _scored(Ternary.NO, 0.78, clause.text.strip())
+        if clause.fine and (ask.of_trouble or ask.opposite):
+            value = Ternary.NO if ask.of_trouble else Ternary.YES
+            return _scored(_flipped(value) if clause.negations else value, 0.75, clause.text.strip())
+        stems = {
+            _HONORIFIC.get(token.form, token.form)
+            for token in tokens
+            if clause.start <= token.start < clause.end and token.tag[:2] in ("VV", "VA")
+        }
+        if stems & ask.stems or (re.search(r"있", clause.text) and "있" in ask.stems):
+            value = Ternary.NO if len(clause.negations) % 2 or clause.planned and not ask.of_trouble else Ternary.YES
+            if ask.opposite and ask.findings and stems & {"아프"}:
+                value = _flipped(value)
+            return _scored(value, 0.7, clause.text.strip())
+        if ask.of_act and clause.planned:
+            return _scored(Ternary.NO, 0.65, clause.text.strip())
+        if (somewhat := lexicon.phrases("somewhat").search(text, *clause.span)) and ask.of_trouble:
+            return _scored(Ternary.YES, 0.65, somewhat.group(0))
+        if ask.negative and re.search(r"있", clause.text) and not clause.negations:
+            return _scored(Ternary.YES, 0.75, clause.text.strip())
+    return _scored(Ternary.UNKNOWN, 0.6, "")
+
+
+__all__ = ["EVENTS", "FEVER_FROM_C", "Ask", "ask_of", "yes_or_no"]

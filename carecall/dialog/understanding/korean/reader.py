@@ -1,0 +1,211 @@
+"""Reads a Korean reply: the answer to what was asked, volunteered findings, red flags, intent, feeling."""
+
+import datetime
+import re
+import threading
+import unicodedata
+from pathlib import Path
+
+from kiwipiepy import Kiwi, Token
+
+from carecall.dialog.definition import Feeling
+from carecall.dialog.red_flags import load_red_flag_phrases
+from carecall.dialog.understanding.korean.choices import choice_in
+from carecall.dialog.understanding.korean.clauses import Clause, analyse, clauses_of, plain
+from carecall.dialog.understanding.korean.durations import days_in
+from carecall.dialog.understanding.korean.findings import ACTS, Statement, statements
+from carecall.dialog.understanding.korean.intents import intent_of, named_intent
+from carecall.dialog.understanding.korean.numbers import number_in, temperatures
+from carecall.dialog.understanding.korean.polarity import Ask, ask_of, yes_or_no
+from carecall.dialog.understanding.korean.red_flags import red_flags_in
+from carecall.dialog.understanding.lexicon import load_lexicon
+from carecall.dialog.understanding.meaning import (
+    AnswerReading,
+    Asked,
+    FindingReading,
+    Intent,
+    RedFlagReading,
+    Understanding,
+)
+from carecall.domain.finding import AnswerType, Ternary
+from carecall.domain.language import Language
+
+_GOOD_NEWS = re.compile(
+    r"좋[아은네습]|괜찮|건강|행복|즐[겁거]|신나|최고|멀쩡|말짱|팔팔|거뜬|개운|살 ?만|나았|나아졌|웃|기[쁘뻐]|재[미밌](?!.{0,3}없)|편[안해하]|맛있|잘 ?(?:먹|잤|자|지내|있)"
+)
+_BAD_NEWS = re.compile(
+    r"아[프파픈픔팠플픕]|아퍼|힘[들드]|슬[프퍼]|죽었|돌아가[셨시]|수술|입원|다[쳤치쳐친]|못 ?(?:걷|일어|움직|먹|자|잤)|거동|괴[롭로]|속상|걱정|무서|불안|눈물|외[롭로]|서러|죽겠|부러|아이고|불편|답답|안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
+)
+_NOT_A_FINDING = ACTS
+_ABOUT_MEDICINE = re.compile(r"(?<![가-힣])약(?!속|간|국|수|초|혼|과)|[혈감당알]{1}[가-힣]{0,2}약|인슐린|복용|주사기")
+_EVASIVE = frozenset({
+    Intent.REPEAT_REQUEST, Intent.WAIT_REQUEST, Intent.CALL_LATER, Intent.WRONG_PERSON, Intent.STOP_CALLING,
+    Intent.WHO_IS_THIS, Intent.WANTS_HUMAN, Intent.OUT_OF_SCOPE_QUESTION, Intent.MEDICAL_QUESTION, Intent.SERVICE_REQUEST,
+})  # fmt: skip
+_FEVER_C = 37.5
+_BAD_CHOICES = frozenset({"worse", "bad", "severe"})
+_GOOD_CHOICES = frozenset({"better", "good", "none"})
+
+
+class KoreanRules:
+    """Reads Korean replies by rules. Holds the analyser, which takes a second or two to load.
+
+    ``dialogs_dir`` holds lexicon.ko.yaml and red-flags.ko.yaml. Safe to call from several threads; never raises for a text.
+    """
+
+    def __init__(self, dialogs_dir: Path | None = None) -> None:
+        folder = dialogs_dir if dialogs_dir is not None else _dialogs_dir()
+        self._lexicon = load_lexicon(folder, Language.KOREAN)
+        self._flags = load_red_flag_phrases(folder, Language.KOREAN)
+        self._kiwi = Kiwi(num_workers=1)
+        self._lock = threading.Lock()
+        self._asks: dict[Asked, Ask] = {}
+        self._tokens("네, 잘 들립니다.")
+
+    def _tokens(self, text: str) -> list[Token]:
+        with self._lock:
+            return analyse(self._kiwi, text)
+
+    def _ask(self, asked: Asked) -> Ask:
+        ask = self._asks.get(asked)
+        if ask is None:
+            ask = ask_of(asked, self._tokens(plain(asked.text)), self._lexicon)
+            if len(self._asks) < 1000:
+                self._asks[asked] = ask
+        return ask
+
+    def read(self, reply: str, asked: Asked, today: datetime.date) -> Understanding:
+        """What the reply means. ``today`` is the day of the call where the recipient is."""
+        text = plain(unicodedata.normalize("NFC", reply))
+        understood = self._read(text, self._ask(asked), asked, today)
+        return understood if text == reply else _quoted_from(reply, understood)
+
+    def _read(self, text: str, ask: Ask, asked: Asked, today: datetime.date) -> Understanding:
+        tokens = self._tokens(text)
+        clauses = clauses_of(text, tokens, self._lexicon)
+        stated = self._statements(text, ask, asked, clauses)
+        red_flags = red_flags_in(text, clauses, self._flags, self._lexicon)
+        named = named_intent(text, self._lexicon)
+        evasive = named is not None and named[0] in _EVASIVE
+        answer = self._answer(text, ask, asked, clauses, stated, tokens, today, evasive=evasive)
+        volunteered = _volunteered(text, stated)
+        answers = answer is not None and answer.value not in (None, Ternary.UNKNOWN)
+        unsure = any(each.unsure for each in clauses)
+        intent = intent_of(
+            text, tokens, self._lexicon, answers=answers or unsure, on_topic=bool(volunteered or red_flags)
+        )
+        return Understanding(
+            intent=intent,
+            answer=answer,
+            volunteered=volunteered,
+            red_flags=red_flags,
+            feeling=_feeling(text, ask, answer, volunteered, red_flags),
+            asks_if_robot=intent is Intent.WHO_IS_THIS and self._lexicon.phrases("robot").search(text) is not None,
+        )
+
+    def _statements(self, text: str, ask: Ask, asked: Asked, clauses: tuple[Clause, ...]) -> list[Statement]:
+        usable = frozenset(self._lexicon.findings) - (ACTS - set(ask.findings))
+        if "medication_missed" not in ask.findings and not _ABOUT_MEDICINE.search(text):
+            usable -= {"medication_missed"}
+        return statements(self._lexicon.findings, text, clauses, usable=usable)
+
+    def _answer(
+        self,
+        text: str,
+        ask: Ask,
+        asked: Asked,
+        clauses: tuple[Clause, ...],
+        stated: list[Statement],
+        tokens: list[Token],
+        today: datetime.date,
+        *,
+        evasive: bool,
+    ) -> AnswerReading | None:
+        match asked.type:
+            case AnswerType.YES_NO:
+                return yes_or_no(text, ask, clauses, stated, tokens, self._lexicon, evasive=evasive)
+            case AnswerType.NUMBER if asked.unit is not None:
+                number = number_in(text, asked.unit)
+                return None if number is None else AnswerReading(number[0], text[number[1] : number[2]].strip(), 0.95)
+            case AnswerType.DURATION_DAYS:
+                days = days_in(text, today)
+                return None if days is None else AnswerReading(float(days[0]), text[days[1] : days[2]].strip(), 0.93)
+            case AnswerType.CHOICE:
+                choice = choice_in(text, asked.choices, clauses, self._lexicon)
+                return None if choice is None else AnswerReading(choice[0], text[choice[1] : choice[2]].strip(), 0.88)
+            case _:
+                return None
+
+
+def _dialogs_dir() -> Path:
+    from carecall.settings import Settings
+
+    return Settings().dialogs_dir
+
+
+def _volunteered(text: str, stated: list[Statement]) -> tuple[FindingReading, ...]:
+    """The findings that the reply's own words state of the recipient, the latest word on each."""
+    latest: dict[str, Statement] = {}
+    for each in stated:
+        if each.id in _NOT_A_FINDING or each.clause.other or (each.weak and each.id not in latest):
+            continue
+        latest[each.id] = each
+    pain = latest.get("pain")
+    if pain is not None:
+        for name in ("headache", "sore_throat", "chest_pain", "myalgia"):
+            near = latest.get(name)
+            if near is not None and near.span[0] < pain.span[1] and pain.span[0] < near.span[1]:
+                latest.pop("pain", None)
+    if "fever" not in latest and (degrees := [each for each in temperatures(text) if each[0] < 60]):
+        value, start, end = degrees[-1]
+        if value >= _FEVER_C:
+            return (
+                *(_reading(text, each) for each in latest.values()),
+                FindingReading("fever", Ternary.YES, text[start:end].strip()),
+            )
+    return tuple(_reading(text, each) for each in latest.values())
+
+
+def _reading(text: str, each: Statement) -> FindingReading:
+    return FindingReading(each.id, each.value, text[each.span[0] : each.span[1]].strip())
+
+
+def _feeling(
+    text: str,
+    ask: Ask,
+    answer: AnswerReading | None,
+    volunteered: tuple[FindingReading, ...],
+    red_flags: tuple[RedFlagReading, ...],
+) -> Feeling:
+    """How the reply is to be met: anything symptomatic or sad is bad, whatever else is said."""
+    if red_flags or any(each.value is Ternary.YES for each in volunteered):
+        return Feeling.BAD
+    value = None if answer is None else answer.value
+    if isinstance(value, Ternary) and value is not Ternary.UNKNOWN:
+        bad = Ternary.YES if ask.of_trouble else Ternary.NO
+        if ask.findings and value is bad:
+            return Feeling.BAD
+        if _BAD_NEWS.search(text) and not volunteered and value is not Ternary.NO:
+            return Feeling.BAD
+        return Feeling.GOOD if ask.findings else Feeling.NEUTRAL
+    if value in _BAD_CHOICES or _BAD_NEWS.search(text):
+        return Feeling.BAD
+    if value in _GOOD_CHOICES or volunteered or _GOOD_NEWS.search(text):
+        return Feeling.GOOD
+    return Feeling.NEUTRAL
+
+
+def _quoted_from(reply: str, understood: Understanding) -> Understanding:
+    """The same understanding with every quote as it stands in a reply that was normalised for reading."""
+    from dataclasses import replace
+
+    def quote(words: str) -> str:
+        return words if words in reply else reply.strip()
+
+    answer = understood.answer
+    return replace(
+        understood,
+        answer=None if answer is None else replace(answer, quote=quote(answer.quote)),
+        volunteered=tuple(replace(each, quote=quote(each.quote)) for each in understood.volunteered),
+        red_flags=tuple(replace(each, quote=quote(each.quote)) for each in understood.red_flags),
+    )

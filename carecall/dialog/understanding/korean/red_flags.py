@@ -1,0 +1,78 @@
+"""Finds in a Korean reply what cannot wait: present now, with the recipient or in their home."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from carecall.dialog.red_flags import RedFlagPhrases
+from carecall.dialog.understanding.korean.clauses import Clause
+from carecall.dialog.understanding.lexicon import Lexicon
+from carecall.dialog.understanding.meaning import RedFlagReading
+
+_OF_OTHERS = frozenset({"abuse_or_violence"})  # the doer is the subject; the recipient is the one who suffers
+_DENIED_AFTER = re.compile(
+    r"[가-힣]{0,4}\s?(?:(?:적|일|거|것|건|데|생각|마음|증상|정도)[은는이가도까지]{0,2}\s?[가-힣]{0,4}\s?(?:없|읎|아니)|"
+    r"(?:지|질|진|지는|지도)\s?(?:않|안 |못)|[지질]\s?않)"
+)
+_DENIED_BEFORE = re.compile(r"(?:안|안\s)$")
+_SENTENCE = re.compile(r"[.?!\n]+")
+_RECOVERED = re.compile(
+    r"(?:지금은|이제는?|인제는?|요새는|요즘은|이젠|오늘은)\s?.{0,14}(?:괜찮|멀쩡|말짱|나았|없|안 |살 ?만|좋|풀|멎|편|잘 )|다 ?나았|싹 ?나았|멀쩡|말짱"
+)
+_NOT_HERE = re.compile(
+    r"텔레비|티비|테레비|뉴스|드라마|연속극|영화|방송|라디오|신문|소설|꿈[에을]|소문|유튜브|"
+    r"(?:옆집|앞집|뒷집|이웃|이웃집|아랫집|윗집|동네|건너|사돈|친구|김 ?씨|박 ?씨|이 ?씨|최 ?씨|아는 ?사람|경로당|노인정|교회|복지관|남들|딴 ?사람|마을)"
+    r"(?!(?:이|은|는|가)?\s?(?:좀|불러|에 ?연락|한테 ?연락))"
+)
+_HEARSAY = re.compile(
+    r"(?:[았었]|한|ㄴ|간|졌|난|된|했)(?:대|다대|다카대|다 카대|다더라|다고 ?하더|다 ?하더|단다|다고 ?그러|다네)|카대|카더|다 ?하더[라만]|다더[라만]|대[요]?$|래[요]?$"
+)
+
+
+def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """The sentence that the span stands in."""
+    first = max((match.end() for match in _SENTENCE.finditer(text, 0, start)), default=0)
+    after = _SENTENCE.search(text, end)
+    return first, after.start() if after else len(text)
+
+
+def red_flags_in(
+    text: str, clauses: Sequence[Clause], flags: Mapping[str, RedFlagPhrases], lexicon: Lexicon
+) -> tuple[RedFlagReading, ...]:
+    """Every danger that is stated, with the words that state it."""
+    found: list[RedFlagReading] = []
+    for name, phrases in flags.items():
+        for match in phrases.patterns.finditer(text):
+            if _counts(name, phrases, text, match.start(), match.end(), clauses, lexicon):
+                found.append(RedFlagReading(name, match.group(0).strip()))
+                break
+    return tuple(found)
+
+
+def _counts(
+    name: str,
+    phrases: RedFlagPhrases,
+    text: str,
+    start: int,
+    end: int,
+    clauses: Sequence[Clause],
+    lexicon: Lexicon,
+) -> bool:
+    first, last = _sentence(text, start, end)
+    sentence = text[first:last]
+    if phrases.unless.search(text, first, last):
+        return False
+    if _DENIED_AFTER.match(text, end) and not re.search(r"[못몬없]|안 ", text[start:end]):
+        return False
+    if _NOT_HERE.search(sentence):
+        return False
+    mine = [each for each in clauses if each.start < end and start < each.end]
+    if any(each.long_ago for each in mine) and not re.search(r"지금도|아직도|요즘도|또", sentence):
+        return False
+    if any(each.supposed for each in mine) and not name.startswith("suicid"):
+        return False
+    rest = text[end:]
+    if name not in ("suicidal_intent", "asks_for_help") and _RECOVERED.search(rest):
+        return False
+    if name in _OF_OTHERS or name in ("asks_for_help", "suicidal_intent"):
+        return True
+    return not any(each.other and not each.household for each in mine)
