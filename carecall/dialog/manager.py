@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 
 from carecall.dialog import policy
 from carecall.dialog.acts import Acknowledge, Act, Ask, Escalate, Line, Speak
@@ -66,7 +67,7 @@ class _Outgoing:
 class DialogManager:
     """One call's conversation, whatever the line: it is given what was heard, and yields what to say.
 
-    The iterators of ``open``, ``reply`` and ``silence`` may be closed or cancelled at any point: what was heard has
+    The generators of ``open``, ``reply`` and ``silence`` may be closed or cancelled at any point: what was heard has
     then been written down, understood and decided on. One of them runs at a time.
     """
 
@@ -120,37 +121,41 @@ class DialogManager:
         """Every fixed line with {name} and {organisation} filled in."""
         return self._wording.fixed()
 
-    async def open(self) -> AsyncIterator[Sentence]:
+    async def open(self) -> AsyncGenerator[Sentence, None]:
         """The greeting."""
         self._decided(self._state, self._state, (Speak(Line.GREETING),))
-        async for sentence in self._say():
-            yield sentence
+        async with aclosing(self._say()) as sentences:
+            async for sentence in sentences:
+                yield sentence
 
-    async def reply(self, text: str, *, started_s: float, ended_s: float) -> AsyncIterator[Sentence]:
+    async def reply(self, text: str, *, started_s: float, ended_s: float) -> AsyncGenerator[Sentence, None]:
         """What to say to one recipient turn. Times are seconds from the start of the call's audio."""
         self._settle()
         turn = Turn(self._index(), Speaker.RECIPIENT, text, started_s, ended_s, asked=self._state.asking)
         feeling = await self._to_its_end(self._take_in(turn))
-        async for sentence in self._say(text, feeling):
-            yield sentence
+        async with aclosing(self._say(text, feeling)) as sentences:
+            async for sentence in sentences:
+                yield sentence
 
-    async def silence(self, *, at_s: float) -> AsyncIterator[Sentence]:
+    async def silence(self, *, at_s: float) -> AsyncGenerator[Sentence, None]:
         """What to say when the line has been idle until ``at_s``."""
         self._settle()
         before = self._state
         self._decided(before, *policy.silence(before, self._script))
-        async for sentence in self._say():
-            yield sentence
+        async with aclosing(self._say()) as sentences:
+            async for sentence in sentences:
+                yield sentence
 
-    async def resume(self) -> AsyncIterator[Sentence]:
+    async def resume(self) -> AsyncGenerator[Sentence, None]:
         """What a noise without words cut off, from the sentence that was cut; nothing when all was heard."""
         cut = self._outgoing
         if missing := cut.unheard:
             self._state = cut.after
             self._goodbye_cut = False
             self._outgoing = _Outgoing(cut.before, cut.after, cut.acts, missing)
-            async for sentence in self._say():
-                yield sentence
+            async with aclosing(self._say()) as sentences:
+                async for sentence in sentences:
+                    yield sentence
 
     async def spoken(self, text: str, *, started_s: float, ended_s: float, interrupted: bool = False) -> None:
         """What really went out of the last agent turn; once a turn. Never called: nothing went out.
@@ -251,7 +256,7 @@ class DialogManager:
             self._question_text, question.type, question.unit, question.choices, question.about or (question.code,)
         )
 
-    async def _say(self, reply: str = "", feeling: Feeling = Feeling.NEUTRAL) -> AsyncIterator[Sentence]:
+    async def _say(self, reply: str = "", feeling: Feeling = Feeling.NEUTRAL) -> AsyncGenerator[Sentence, None]:
         outgoing = self._outgoing
         writing = None
         if self._warm is not None and _has_room(outgoing.acts) and self._warm.wanted(reply):
