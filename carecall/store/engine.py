@@ -40,7 +40,6 @@ class Database:
         """Raises StoreError when the URL is not usable; connects only when first used."""
         self.cipher = cipher
         self.now = clock
-        self.holder = holder.enter()
         try:
             parsed = make_url(url)
             self._sqlite = parsed.get_backend_name() == "sqlite"
@@ -56,14 +55,18 @@ class Database:
         if self._sqlite:
             event.listen(self._engine, "connect", _set_pragmas)
             event.listen(self._engine, "begin", _begin)
+        self._reader = (
+            self._engine if self._sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         self._writer = self._engine.execution_options(carecall_writes=True)
         self._lock: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
         self._threads = ThreadPoolExecutor(1 if self._sqlite else 8, thread_name_prefix="carecall-store")
+        self.holder = holder.enter()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that sees one state of the database. Raises StoreError."""
-        with _one_clear_line(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with _one_clear_line(), Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -78,9 +81,12 @@ class Database:
             yield session
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a repository's method on the store's own thread, off the event loop."""
+        """Calls a repository's method on the store's own thread, off the event loop.
+
+        What has been handed over is carried out even when the caller is cancelled, as at a hang-up.
+        """
         work = functools.partial(call, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
     def close(self) -> None:
         holder.leave(self.holder)

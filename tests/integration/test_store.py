@@ -281,6 +281,18 @@ class TestJournal:
         with pytest.raises(StoreError, match="no turn 4"):
             await CallJournal(store, call(store)).understood(4, Understanding(Intent.UNCLEAR))
 
+    async def test_a_turn_is_kept_though_the_hang_up_cancels_its_writer(self, url: str, store: Store) -> None:
+        attempt = call(store)
+        journal = CallJournal(store, attempt)
+        writers = [asyncio.create_task(journal.recipient_turn(said(index, "yes"))) for index in range(10)]
+        await asyncio.sleep(0)
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+        store.close()
+        with Store.open(url) as reopened:
+            assert len(reopened.calls.turns(attempt)) == 10
+
     async def test_calls_at_once_do_not_hinder_each_other(self, store: Store) -> None:
         attempts = [call(store, f"Person {n}") for n in range(8)]
 

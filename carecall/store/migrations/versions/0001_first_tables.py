@@ -319,7 +319,9 @@ def upgrade() -> None:
     if dialect == "postgresql":
         op.execute("""
             CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE EXCEPTION 'the audit trail is append-only'; END $$
+            $$ BEGIN
+                RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'integrity_constraint_violation';
+            END $$
         """)
     op.execute(_APPEND_ONLY[dialect].format(event="UPDATE", condition=""))
     op.execute(_APPEND_ONLY[dialect].format(event="DELETE", condition=_WITHIN_TWO_YEARS[dialect]))
