@@ -12,8 +12,6 @@ from dataclasses import asdict
 from typing import Literal
 
 from fastapi import FastAPI, Response
-from pipecat.serializers.twilio import TwilioFrameSerializer
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 from carecall import __version__
 from carecall.dialog.definition import Dialog, RedFlag
@@ -35,8 +33,10 @@ from carecall.voice import turn_taking
 from carecall.voice.call import hold_call
 from carecall.voice.turn_taking import Patience
 from telephony.addresses import stream_url
+from telephony.admission import Gate
 from telephony.media_stream import MediaStream
 from telephony.router import TelephonyPorts, telephony_router
+from telephony.transport import telephone_transport
 from telephony.webhooks import CallProgress
 
 logger = logging.getLogger(__name__)
@@ -124,24 +124,11 @@ class Program:
             language_model=self.language_model,
             llm_deadline_s=self.settings.llm_deadline_s,
         )
-        serializer = TwilioFrameSerializer(
-            stream.stream_sid, params=TwilioFrameSerializer.InputParams(auto_hang_up=False)
-        )
-        transport = FastAPIWebsocketTransport(
-            stream.websocket,
-            FastAPIWebsocketParams(
-                audio_in_enabled=True,
-                audio_out_enabled=True,
-                audio_out_10ms_chunks=2,
-                audio_out_end_silence_secs=1,
-                serializer=serializer,
-            ),
-        )
         self._calls.add(attempt_id)
         self._no_calls.clear()
         try:
             latencies = await hold_call(
-                transport,
+                telephone_transport(stream),
                 manager,
                 self.speech.stt(dialog.language),
                 self.speech.tts(dialog.language, keep=self.shared_lines(dialog)),
@@ -156,11 +143,12 @@ class Program:
                 self._no_calls.set()
             await asyncio.shield(store.run(store.calls.finish, attempt_id, manager.report()))
 
-    async def open_stream(self, attempt_id: uuid.UUID, _call_sid: str) -> str | None:
+    async def open_stream(self, attempt_id: uuid.UUID, call_sid: str) -> str | None:
         """A one-time token for the answered call of an attempt; None when it is over already."""
         attempt = await self.store.run(self.store.attempts.get, attempt_id)
         if attempt.state.terminal:
             return None
+        await self.store.run(self.store.attempts.advance, attempt_id, attempt.state, provider_call_sid=call_sid)
         return await self.store.run(self.store.stream_tokens.issue, attempt_id, STREAM_TOKEN_TTL_S, True)
 
     async def after_stream(self, attempt_id: uuid.UUID) -> Literal["hang_up", "reconnect"]:
@@ -213,6 +201,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         finally:
             app.state.ready = False
+            gate.shut()
             rendering.cancel()
             await asyncio.gather(rendering, return_exceptions=True)
             if program.language_model is not None:
@@ -220,6 +209,7 @@ def create_app(settings: Settings) -> FastAPI:
             program.close()
 
     program = Program(settings)
+    gate = Gate(settings.max_calls)
     app = FastAPI(title="CareCall", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.program = program
     app.state.ready = False
@@ -234,6 +224,7 @@ def create_app(settings: Settings) -> FastAPI:
                 report_progress=program.report_progress,
             ),
             settings,
+            gate=gate,
         )
     )
 

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from carecall.errors import StreamRefused
 from telephony.admission import Admission, AdmissionRefused, Grant
 from telephony.counters import StreamCounters
-from telephony.outbound import OutMark, StreamWriter, parse_outbound
+from telephony.outbound import FRAME_S, OutClear, OutMark, OutMedia, StreamWriter, parse_outbound
 from telephony.wire import (
     CloseCode,
     Dtmf,
@@ -48,12 +48,13 @@ _BROKEN_BELOW = {
 
 @dataclass(frozen=True, slots=True)
 class StreamDeadlines:
-    """How long a peer is waited for, in seconds."""
+    """How long a peer is waited for, and how far it may lag behind, in seconds."""
 
     start_s: float = 10.0  # from the accepted socket to the start message
     silence_s: float = 30.0  # between two frames: Twilio sends fifty a second, silent or not
     send_s: float = 10.0  # until the network takes a frame
     after_stop_s: float = 0.5  # for the peer to hang up after its stop
+    ahead_s: float = 0.1  # audio is sent so early: enough for the peer's buffer, little enough to be cut off
 
 
 class GuardedWebSocket(WebSocket):
@@ -82,6 +83,7 @@ class GuardedWebSocket(WebSocket):
         self._protocol = StreamProtocol()
         self._writer = StreamWriter("")
         self._sending = asyncio.Lock()
+        self._sent_until = 0.0  # when the audio sent so far has been played, by the clock
         self._marks: Counter[str] = Counter()
 
     async def handshake(self) -> Start | None:
@@ -127,7 +129,11 @@ class GuardedWebSocket(WebSocket):
             if isinstance(outbound, OutMark):
                 self._marks[outbound.name] += 1
             for frame in self._writer.write(outbound):
+                if isinstance(outbound, OutMedia):
+                    await self._pace()
                 await self._write(frame)
+            if isinstance(outbound, OutClear):
+                self._sent_until = 0.0
 
     async def violated(self, violation: ProtocolViolation) -> None:
         """Count a violation and close the socket with its code; what comes after a close is nobody's concern."""
@@ -178,6 +184,12 @@ class GuardedWebSocket(WebSocket):
         if self._marks[name] > 0 and self.on_mark is not None:
             self.on_mark(name)
         self._marks -= Counter([name])
+
+    async def _pace(self) -> None:
+        """Wait until the next 20 ms of audio are due, so that what counts as sent is nearly what has been heard."""
+        now = self._clock()
+        self._sent_until = max(self._sent_until, now) + FRAME_S
+        await asyncio.sleep(max(0.0, self._sent_until - now - self._deadlines.ahead_s))
 
     async def _write(self, frame: str) -> None:
         if WebSocketState.DISCONNECTED in (self.client_state, self.application_state, self._line.client_state):

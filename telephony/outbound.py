@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from carecall.errors import StreamRefused
 from telephony.wire import MAX_MARK_NAME
 
-FRAME_BYTES = 160  # 20 ms of μ-law at 8000 Hz
+FRAME_BYTES = 160  # of μ-law at 8000 Hz
+FRAME_S = 0.02
 SILENCE = b"\xff"  # one sample of μ-law silence
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from starlette.datastructures import ImmutableMultiDict
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 HEADER = "x-twilio-signature"
 

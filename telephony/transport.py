@@ -20,6 +20,7 @@ def telephone_transport(stream: MediaStream) -> FastAPIWebsocketTransport:
             audio_in_enabled=True,
             audio_out_enabled=True,
             audio_out_10ms_chunks=2,
+            audio_out_end_silence_secs=1,
             serializer=serializer,
             allowed_origins=[],
         ),

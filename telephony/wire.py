@@ -108,8 +108,7 @@ class ProtocolViolation(StreamRefused):
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    protocol: str
-    version: str
+    """The first message; it says nothing that is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,37 +121,35 @@ class Start:
     sample_rate: int  # Hz
     channels: int
     custom_parameters: Mapping[str, str]
-    sequence: int
+    sequence: int | None  # rises within a stream; test clients may leave it out
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
     stream_sid: str
     payload: bytes  # G.711 μ-law, 8000 Hz, mono
-    chunk: int
-    timestamp_ms: int  # since the stream began
-    sequence: int
+    sequence: int | None  # rises within a stream; test clients may leave it out
 
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
     stream_sid: str
     digit: str
-    sequence: int
+    sequence: int | None  # rises within a stream; test clients may leave it out
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     stream_sid: str
     name: str
-    sequence: int
+    sequence: int | None  # rises within a stream; test clients may leave it out
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     stream_sid: str
-    call_sid: str
-    sequence: int
+    call_sid: str | None
+    sequence: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +174,10 @@ def parse(frame: str) -> Inbound:
         raise ProtocolViolation(Violation.NOT_AN_OBJECT, "a frame is not a JSON object")
     match _text(message, "event", limit=64):
         case "connected":
-            return Connected(protocol=_text(message, "protocol", limit=32), version=_text(message, "version", limit=32))
+            for name in ("protocol", "version"):
+                if name in message:
+                    _text(message, name, limit=32)
+            return Connected()
         case "start":
             return _start(message)
         case "media":
@@ -186,28 +186,28 @@ def parse(frame: str) -> Inbound:
             digit = _text(_object(message, "dtmf"), "digit", limit=1)
             if digit not in "0123456789*#ABCD":
                 _bad("dtmf.digit")
-            return Dtmf(_sid(message, "streamSid", "MZ"), digit, _count(message, "sequenceNumber"))
+            return Dtmf(_sid(message, "streamSid"), digit, _sequence(message))
         case "mark":
             name = _text(_object(message, "mark"), "name", limit=MAX_MARK_NAME)
-            return Mark(_sid(message, "streamSid", "MZ"), name, _count(message, "sequenceNumber"))
+            return Mark(_sid(message, "streamSid"), name, _sequence(message))
         case "stop":
-            call_sid = _sid(_object(message, "stop"), "callSid", "CA")
-            return Stop(_sid(message, "streamSid", "MZ"), call_sid, _count(message, "sequenceNumber"))
+            call_sid = _sid(_object(message, "stop"), "callSid") if "stop" in message else None
+            return Stop(_sid(message, "streamSid"), call_sid, _sequence(message))
         case _:
             return Unknown()
 
 
 def _start(message: dict[str, object]) -> Start:
     start = _object(message, "start")
-    stream_sid = _sid(start, "streamSid", "MZ")
-    if _sid(message, "streamSid", "MZ") != stream_sid:
+    stream_sid = _sid(start, "streamSid")
+    if _sid(message, "streamSid") != stream_sid:
         raise ProtocolViolation(Violation.OTHER_STREAM, "start names two streams")
     form = _object(start, "mediaFormat")
     encoding = _text(form, "encoding", limit=64)
     sample_rate, channels = _count(form, "sampleRate"), _count(form, "channels")
     if (encoding, sample_rate, channels) != ("audio/x-mulaw", BYTES_PER_SECOND, 1):
         raise ProtocolViolation(Violation.UNSUPPORTED_MEDIA, "only audio/x-mulaw at 8000 Hz, mono, is understood")
-    tracks = start.get("tracks")
+    tracks = start.get("tracks", ["inbound"])
     if not isinstance(tracks, list) or not tracks or not all(track in ("inbound", "outbound") for track in tracks):
         _bad("start.tracks")
     if "inbound" not in tracks:
@@ -217,14 +217,14 @@ def _start(message: dict[str, object]) -> Start:
         _bad("start.customParameters")
     return Start(
         stream_sid=stream_sid,
-        call_sid=_sid(start, "callSid", "CA"),
-        account_sid=_sid(start, "accountSid", "AC"),
+        call_sid=_sid(start, "callSid"),
+        account_sid=_sid(start, "accountSid"),
         tracks=tuple(tracks),
         encoding=encoding,
         sample_rate=sample_rate,
         channels=channels,
         custom_parameters=MappingProxyType({name: _text(parameters, name, limit=500) for name in parameters}),
-        sequence=_count(message, "sequenceNumber"),
+        sequence=_sequence(message),
     )
 
 
@@ -243,12 +243,13 @@ def _media(message: dict[str, object]) -> Media:
         raise ProtocolViolation(Violation.BAD_BASE64, "a payload is not base64") from None
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ProtocolViolation(Violation.PAYLOAD_TOO_BIG, f"a payload has more than {MAX_PAYLOAD_BYTES} bytes")
+    for name in ("chunk", "timestamp"):
+        if name in media:
+            _count(media, name)
     return Media(
-        stream_sid=_sid(message, "streamSid", "MZ"),
+        stream_sid=_sid(message, "streamSid"),
         payload=payload,
-        chunk=_count(media, "chunk"),
-        timestamp_ms=_count(media, "timestamp"),
-        sequence=_count(message, "sequenceNumber"),
+        sequence=_sequence(message),
     )
 
 
@@ -274,12 +275,13 @@ def _text(parent: dict[str, object], name: str, *, limit: int) -> str:
     return value
 
 
-_SID = re.compile(r"[A-Z]{2}[0-9A-Za-z]{1,62}")
+_SID = re.compile(r"[0-9A-Za-z_.:-]{1,64}")
 
 
-def _sid(parent: dict[str, object], name: str, prefix: str) -> str:
+def _sid(parent: dict[str, object], name: str) -> str:
+    """An identifier; Twilio's begin with MZ, CA and AC, those of other peers as they like."""
     value = _text(parent, name, limit=64)
-    if not value.startswith(prefix) or not _SID.fullmatch(value):
+    if not _SID.fullmatch(value):
         _bad(name)
     return value
 
@@ -295,6 +297,10 @@ def _count(parent: dict[str, object], name: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:
         return value
     _bad(name)
+
+
+def _sequence(message: dict[str, object]) -> int | None:
+    return _count(message, "sequenceNumber") if "sequenceNumber" in message else None
 
 
 class StreamState(StrEnum):
@@ -354,7 +360,7 @@ class StreamProtocol:
         elif self.state is StreamState.AWAITING_START:
             if not isinstance(message, Start):
                 raise ProtocolViolation(Violation.OUT_OF_ORDER, "the second message is not start")
-            self.start, self._sequence = message, message.sequence
+            self.start, self._sequence = message, -1 if message.sequence is None else message.sequence
             self.state = StreamState.STREAMING
         elif self.state is StreamState.STREAMING:
             self._streaming(message)
@@ -372,10 +378,11 @@ class StreamProtocol:
         assert self.start is not None
         if message.stream_sid != self.start.stream_sid:
             raise ProtocolViolation(Violation.OTHER_STREAM, "a message belongs to another stream")
-        if message.sequence <= self._sequence:
-            raise ProtocolViolation(Violation.SEQUENCE_BACKWARDS, "the sequence number does not rise")
-        self._sequence = message.sequence
+        if message.sequence is not None:
+            if message.sequence <= self._sequence:
+                raise ProtocolViolation(Violation.SEQUENCE_BACKWARDS, "the sequence number does not rise")
+            self._sequence = message.sequence
         if isinstance(message, Stop):
-            if message.call_sid != self.start.call_sid:
+            if message.call_sid not in (None, self.start.call_sid):
                 raise ProtocolViolation(Violation.OTHER_CALL, "stop belongs to another call")
             self.state = StreamState.STOPPED

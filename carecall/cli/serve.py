@@ -44,6 +44,7 @@ def serve(port: Port = None) -> None:
             log_config=None,
             access_log=False,
             ws_max_size=WS_MAX_SIZE,
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=30,
             lifespan="on",
         )

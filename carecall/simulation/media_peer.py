@@ -46,6 +46,8 @@ class MediaPeer:
 
     socket: ClientConnection
     stream_sid: str
+    call_sid: str
+    account_sid: str
     latencies: list[float] = field(default_factory=list)  # end of own speech → first agent audio played, seconds
     clears: int = 0
     violations: list[str] = field(default_factory=list)
@@ -53,6 +55,7 @@ class MediaPeer:
     _mouth: deque[bytes] = field(default_factory=deque)  # own speech still to be sent
     _ear: deque[bytes | str] = field(default_factory=deque)  # agent audio and mark names still to be played
     _partial: bytes = b""
+    _sequence: int = 0
     _sent: list[bytes] = field(default_factory=list)
     _played: list[bytes] = field(default_factory=list)
     _spoke_until: float | None = None
@@ -100,7 +103,7 @@ class MediaPeer:
     async def hang_up(self) -> None:
         """The recipient puts the receiver down."""
         if not self.is_closed:
-            await self._send({"event": "stop", "streamSid": self.stream_sid})
+            await self._send({"event": "stop", "stop": {"accountSid": self.account_sid, "callSid": self.call_sid}})
             await self.socket.close()
 
     def save(self, path: Path) -> None:
@@ -117,7 +120,9 @@ class MediaPeer:
             file.writeframes(np.stack([left[:length], right[:length]], axis=1).tobytes())
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self.socket.send(json.dumps(message))
+        self._sequence += 1
+        numbered = {"sequenceNumber": str(self._sequence), "streamSid": self.stream_sid, **message}
+        await self.socket.send(json.dumps(numbered))
 
     async def _talk(self) -> None:
         """Send a frame every 20 ms and play one of the agent's."""
@@ -133,8 +138,6 @@ class MediaPeer:
             await self._send(
                 {
                     "event": "media",
-                    "sequenceNumber": str(chunk + 1),
-                    "streamSid": self.stream_sid,
                     "media": {
                         "track": "inbound",
                         "chunk": str(chunk),
@@ -151,9 +154,7 @@ class MediaPeer:
 
     async def _play(self) -> None:
         while self._ear and isinstance(self._ear[0], str):
-            await self._send(
-                {"event": "mark", "streamSid": self.stream_sid, "mark": {"name": str(self._ear.popleft())}}
-            )
+            await self._send({"event": "mark", "mark": {"name": str(self._ear.popleft())}})
         frame = self._ear.popleft() if self._ear else _SILENCE
         assert isinstance(frame, bytes)
         self._played.append(frame)
@@ -200,19 +201,16 @@ class MediaPeer:
 @asynccontextmanager
 async def dial(url: str, *, call_sid: str = "", account_sid: str = "") -> AsyncIterator[MediaPeer]:
     """Open a media stream as Twilio does, and keep audio flowing both ways until the block ends."""
-    stream_sid = sid("MZ")
     async with connect(url, open_timeout=10, max_size=1 << 16) as socket:
-        peer = MediaPeer(socket, stream_sid)
-        await peer._send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        peer = MediaPeer(socket, sid("MZ"), call_sid or sid("CA"), account_sid or sid("AC"))
+        await socket.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
         await peer._send(
             {
                 "event": "start",
-                "sequenceNumber": "1",
-                "streamSid": stream_sid,
                 "start": {
-                    "accountSid": account_sid or sid("AC"),
-                    "streamSid": stream_sid,
-                    "callSid": call_sid or sid("CA"),
+                    "accountSid": peer.account_sid,
+                    "streamSid": peer.stream_sid,
+                    "callSid": peer.call_sid,
                     "tracks": ["inbound"],
                     "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": RATE, "channels": 1},
                     "customParameters": {},

@@ -110,5 +110,5 @@ def _service(path: str, base: type[Any], options: dict[str, Any]) -> Any:
         raise SettingsError(f"{path} is not a pipecat {base.__name__}.")
     try:
         return service(**options)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a third party's constructor raises what it likes
         raise SettingsError(f"{path} does not take the given options: {error}") from None

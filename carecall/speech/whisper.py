@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,21 @@ class Transcript:
     no_speech_probability: float
 
 
+class _Decoding(NamedTuple):
+    text: str
+    log_probability: float
+    no_speech_probability: float
+
+    @property
+    def is_silence(self) -> bool:
+        return self.no_speech_probability > _SILENCE_PROBABILITY and self.log_probability < _SILENCE_LOG_PROBABILITY
+
+    @property
+    def is_repetitive(self) -> bool:
+        data = self.text.encode()
+        return len(data) > 40 and len(data) / len(zlib.compress(data)) > _REPETITIVE
+
+
 class Transcriber:
     """A Whisper model on the CPU or the GPU."""
 
@@ -77,56 +92,57 @@ class Transcriber:
     def transcribe(self, audio: Audio, language: Language, *, prompt: str = "") -> Transcript:
         """Recognise an utterance; blocks for as long as it takes. ``prompt`` is text that came before, as a bias."""
         started = time.perf_counter()
-        features = self._model.feature_extractor(audio)
-        seconds = len(audio) / SAMPLE_RATE
-        window = _WINDOW_S if seconds <= _WINDOW_S else 30.0
-        texts: list[str] = []
-        log_probabilities: list[float] = []
-        silence = 1.0
-        for start in range(0, max(1, features.shape[1] - 10), int(window * _FRAMES_PER_S)):
-            text, log_probability, no_speech = self._decode(features, start, window, language, prompt)
-            silence = min(silence, no_speech)
-            if text:
-                texts.append(text)
-                log_probabilities.append(log_probability)
-        return Transcript(
-            " ".join(texts),
-            time.perf_counter() - started,
-            float(np.mean(log_probabilities)) if log_probabilities else 0.0,
-            silence,
+        if len(audio) <= _WINDOW_S * SAMPLE_RATE:
+            text, log_probability, no_speech = self._short(audio, language, prompt)
+        else:
+            text, log_probability, no_speech = self._long(audio, language, prompt)
+        return Transcript(text, time.perf_counter() - started, log_probability, no_speech)
+
+    def _long(self, audio: Audio, language: Language, prompt: str) -> _Decoding:
+        segments, _ = self._model.transcribe(
+            audio,
+            language=str(language),
+            beam_size=self._beam_size,
+            condition_on_previous_text=False,
+            initial_prompt=prompt or None,
+            vad_filter=True,
+        )
+        spoken = list(segments)
+        if not spoken:
+            return _Decoding("", 0.0, 1.0)
+        return _Decoding(
+            " ".join(segment.text.strip() for segment in spoken),
+            float(np.mean([segment.avg_logprob for segment in spoken])),
+            min(segment.no_speech_prob for segment in spoken),
         )
 
-    def _decode(
-        self, features: npt.NDArray[np.float32], start: int, window: float, language: Language, prompt: str
-    ) -> tuple[str, float, float]:
-        """The text, its mean log probability, and the probability that the window holds no speech."""
-        frames = int(window * _FRAMES_PER_S)
-        piece = features[:, start : start + frames]
-        spoken_s = piece.shape[1] / _FRAMES_PER_S
-        piece = np.pad(piece, ((0, 0), (0, frames - piece.shape[1])))
-        encoded = self._model.encode(piece)
+    def _short(self, audio: Audio, language: Language, prompt: str) -> _Decoding:
+        """Greedily first; what that leaves unsure or repetitive is searched again with beams on the same encoding."""
+        frames = int(_WINDOW_S * _FRAMES_PER_S)
+        features = self._model.feature_extractor(audio)[:, :frames]
+        encoded = self._model.encode(np.pad(features, ((0, 0), (0, frames - features.shape[1]))))
         tokenizer = self._tokenizer(language)
         previous = tokenizer.encode(" " + prompt.strip()) if prompt else []
         tokens = self._model.get_prompt(tokenizer, previous, without_timestamps=True)
-        best: tuple[str, float, float] = ("", -10.0, 1.0)
+        most_tokens = len(tokens) + 8 + len(audio) * _MAX_TOKENS_PER_S // SAMPLE_RATE
+        best = _Decoding("", -10.0, 1.0)
         for beams in (1, self._beam_size):
             result: Any = self._model.model.generate(
                 encoded,
                 [tokens],
                 beam_size=beams,
-                max_length=len(tokens) + 8 + int(spoken_s * _MAX_TOKENS_PER_S),
+                max_length=most_tokens,
                 return_scores=True,
                 return_no_speech_prob=True,
             )[0]
-            text = tokenizer.decode(result.sequences_ids[0]).strip()
-            log_probability, no_speech = float(result.scores[0]), float(result.no_speech_prob)
-            if no_speech > _SILENCE_PROBABILITY and log_probability < _SILENCE_LOG_PROBABILITY:
-                return "", log_probability, no_speech
-            if _is_repetitive(text):
-                continue
-            if not best[0] or log_probability > best[1]:
-                best = (text, log_probability, no_speech)
-            if log_probability >= _RETRY_LOG_PROBABILITY:
+            decoding = _Decoding(
+                tokenizer.decode(result.sequences_ids[0]).strip(), float(result.scores[0]), float(result.no_speech_prob)
+            )
+            if decoding.is_silence:
+                return _Decoding("", decoding.log_probability, decoding.no_speech_probability)
+            if not decoding.is_repetitive and (not best.text or decoding.log_probability > best.log_probability):
+                best = decoding
+            if best.log_probability >= _RETRY_LOG_PROBABILITY:
                 break
         return best
 
@@ -136,11 +152,6 @@ class Transcriber:
                 self._model.hf_tokenizer, self._model.model.is_multilingual, task="transcribe", language=str(language)
             )
         return self._tokenizers[language]
-
-
-def _is_repetitive(text: str) -> bool:
-    data = text.encode()
-    return len(data) > 40 and len(data) / len(zlib.compress(data)) > _REPETITIVE
 
 
 class WhisperSTTService(SegmentedSTTService):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 from pydantic import SecretStr
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -132,7 +133,7 @@ class ListeningServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(exchange: Exchange | None = None, **changes: Any) -> AsyncIterator[Server]:
+async def running(exchange: Exchange | None = None, *, ahead_s: float = 60, **changes: Any) -> AsyncIterator[Server]:
     exchange, counters = exchange or Exchange(), StreamCounters()
     app = FastAPI()
     ports = TelephonyPorts(
@@ -143,7 +144,10 @@ async def running(exchange: Exchange | None = None, **changes: Any) -> AsyncIter
         after_stream=exchange.after_stream,
         report_progress=exchange.report_progress,
     )
-    settings, deadlines = some_settings(**changes), StreamDeadlines(start_s=0.4, silence_s=0.8, after_stop_s=0.2)
+    settings, deadlines = (
+        some_settings(**changes),
+        StreamDeadlines(start_s=0.4, silence_s=0.8, after_stop_s=0.2, ahead_s=ahead_s),
+    )
     gate = Gate(settings.max_calls)
     app.include_router(telephony_router(ports, settings, counters=counters, deadlines=deadlines, gate=gate))
     config = uvicorn.Config(app, log_level="critical", ws_max_size=WS_MAX_SIZE, lifespan="off", proxy_headers=False)
@@ -363,6 +367,19 @@ VIOLATIONS: list[tuple[Violation, int, list[str | bytes]]] = [
     (Violation.LATE_START, 1008, [CONNECTED]),
     (Violation.SILENT_PEER, 1008, [CONNECTED, start()]),
 ]
+
+
+async def test_audio_goes_out_at_the_speed_of_sound_however_fast_it_is_made() -> None:
+    async with running(ahead_s=0.1) as server, connect(server.url()) as socket:
+        for frame in (CONNECTED, start(), media(2, b"\x7f" * 4000)):  # half a second, echoed
+            await socket.send(frame)
+        await socket.recv()
+        began = time.monotonic()
+        for _ in range(24):
+            await socket.recv()
+        assert 0.3 < time.monotonic() - began < 0.7
+        await socket.send(stop(3))
+        assert await close_code(socket) == 1000
 
 
 @pytest.mark.parametrize(

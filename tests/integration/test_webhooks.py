@@ -12,7 +12,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from pydantic import SecretStr
 from starlette.datastructures import ImmutableMultiDict
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 from carecall.errors import StoreError
 from carecall.settings import Settings
