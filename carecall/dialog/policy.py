@@ -32,6 +32,7 @@ MOST_SILENCES = 2  # gentle prompts before the goodbye
 MOST_FAREWELLS = 3  # a goodbye that is talked over is said again
 MOST_CUTS = 3  # times a question that was cut off before it was whole does not count as put
 ENOUGH_DOUBT = 2  # times that someone says that they do not know
+TERSE = 3  # words of a reply that holds nothing but its answer
 SURE = 0.6  # a reading below this confidence is confirmed before it is recorded
 
 _PLAUSIBLE: dict[Unit, tuple[float, float]] = {
@@ -412,6 +413,8 @@ def _words(candidate: Candidate, question: Question) -> str:
 def _feeling(state: State, earlier: Findings, heard: Heard, asked: Question | None, dialog: Dialog) -> Feeling:
     """How the turn is to be met. One piece of bad news outweighs all else; no relief while something is amiss."""
     mood = heard.understanding.feeling
+    if asked is not None and not asked.bad and not heard.understanding.volunteered and _terse(heard.text):
+        mood = Feeling.NEUTRAL  # a bare no to a question without bad answers is no bad news
     amiss = [rule for rule in dialog.triage if holds(rule.when, state.findings)]
     matters = {code for rule in dialog.triage for code in findings_of(rule.when)}
     value = state.findings[asked.code].value if asked is not None and asked.code in state.findings else None
@@ -426,6 +429,10 @@ def _feeling(state: State, earlier: Findings, heard: Heard, asked: Question | No
     if asked is not None and asked.type is AnswerType.YES_NO and asked.bad and value in (Ternary.YES, Ternary.NO):
         good = True
     return Feeling.GOOD if good and not amiss else Feeling.NEUTRAL
+
+
+def _terse(text: str) -> bool:
+    return len(text.split()) <= TERSE
 
 
 # Findings
@@ -479,8 +486,9 @@ def _unusable(state: State, heard: Heard, asked: Question) -> State:
 def _doubted(state: State, heard: Heard, asked: Question) -> State:
     """Who says twice that they do not know is not asked a third time: unknown is an answer."""
     reading = heard.understanding.answer
-    doubts = heard.understanding.intent is Intent.ANSWER and reading is not None and reading.value is Ternary.UNKNOWN
-    if not doubts:
+    if heard.understanding.intent is not Intent.ANSWER or reading is None:
+        return state
+    if reading.value is not Ternary.UNKNOWN or not reading.quote:
         return state
     state = replace(state, unsure={**state.unsure, asked.code: state.unsure.get(asked.code, 0) + 1})
     return _give_up(state, asked) if state.unsure[asked.code] >= ENOUGH_DOUBT else state
