@@ -1,5 +1,6 @@
 """Dialog files: what is loaded, and how every problem of a wrong file is told with its line."""
 
+import datetime
 import json
 import re
 import time
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from carecall.dialog.definition import Dialog, Feeling, Question
 from carecall.dialog.files import DialogFileError, dialog_names, find_dialog, json_schema, load_dialog
+from carecall.dialog.understanding.meaning import Asked
+from carecall.dialog.understanding.rules import rules_for
 from carecall.dialog.yaml_source import MAX_BYTES, read_yaml
 from carecall.domain.codes import CodeSystem, Coding
-from carecall.domain.finding import AnswerType, Unit
+from carecall.domain.finding import AnswerType, Ternary, Unit
 from carecall.domain.language import Language
 from carecall.domain.triage import AllOf, AnyOf, Between, Count, Is, Urgency
 from carecall.settings import Settings
@@ -446,6 +449,21 @@ def test_korean_speaks_politely() -> None:
             for wording in question.ask:
                 for sentence in re.split(r"(?<=[.?!])\s+", wording):
                     assert re.search(r"요[.?]$", sentence), sentence
+
+
+@pytest.mark.parametrize("name", ["active-monitoring.ko", "wellbeing.ko"])
+def test_a_plain_answer_means_the_same_to_every_wording(name: str) -> None:
+    dialog = find_dialog(DIALOGS, name)
+    rules = rules_for(dialog.language)
+    for question in dialog.agenda:
+        if question.type is not AnswerType.YES_NO:
+            continue
+        for wording in question.ask:
+            asked = Asked(wording, question.type, about=question.about or (question.code,))
+            for reply, expected in (("네", Ternary.YES), ("아니요", Ternary.NO), ("아니 없어요", Ternary.NO)):
+                answer = rules.read(reply, asked, datetime.date(2026, 3, 2)).answer
+                assert answer is not None, wording
+                assert answer.value is expected, wording
 
 
 def test_the_schema_for_editors_is_up_to_date() -> None:
