@@ -9,7 +9,7 @@ from rich.table import Table
 
 from carecall import model_files
 from carecall.model_files import State
-from carecall.settings import Settings, settings
+from carecall.settings import settings
 
 _FILE_WIDTH = 200  # columns of a table that no terminal bounds
 
@@ -22,24 +22,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="models")
 
 
-def chosen(settings: Settings) -> list[str]:
-    """The models, names or paths, that the settings need on this machine."""
-    names = []
-    if settings.stt == "faster-whisper":
-        names.append(settings.stt_model)
-    if "piper" in (settings.tts_en, settings.tts_ko):
-        names.append(settings.tts_voice_en)
-    if settings.llm == "local":
-        names.append(settings.llm_model)
-    return names
-
-
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
 ) -> None:
     """Show every known model: what it is for, size, licence, where it lies, and whether it is here."""
     store = model_files.store()
-    used = chosen(settings())
+    used = model_files.needed(settings())
     rows = [
         {
             "name": model.name,
@@ -87,6 +75,6 @@ def fetch(
     if names and everything:
         raise typer.BadParameter("give names or --all, not both")
     store = model_files.store()
-    for name in list(store.models) if everything else names or chosen(settings()):
+    for name in list(store.models) if everything else names or model_files.needed(settings()):
         path = store.ensure(name, verify=verify)
         typer.echo(f"{name}: {path}")

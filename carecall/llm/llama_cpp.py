@@ -275,13 +275,16 @@ class _Model:
 
     def warm(self, job: _Job) -> Iterator[None]:
         """Evaluates a prefix, a few tokens between yields, and holds it."""
-        tokens = self._tokens(self._prompt(job.messages, reply=False)) if job.messages else []
-        if not tokens:
+        if not job.messages:
             return
-        slot = self._slot_for(tokens)
+        tokens = self._tokens(self._prompt(job.messages, reply=False))[: self._length]
+        slot = next((slot for slot in self._slots if slot.shared(tokens) == len(tokens)), None) or self._slot_for(
+            tokens
+        )
         for _ in self._evaluate(job, slot, tokens):
             yield
-        slot.held = len(tokens)
+        slot.held = max(slot.held, len(tokens))
+        slot.used = next(self._jobs)
 
     def complete(self, job: _Job) -> str:
         tokens = self._tokens(self._prompt(job.messages, reply=True))
@@ -364,8 +367,9 @@ class _Model:
         best.used = now
         shared = min(best.shared(tokens), len(tokens) - 1)  # the last token must be evaluated for its logits
         if len(best.tokens) - shared > _WASTE or shared < best.held:
-            free = min((slot for slot in self._slots if slot is not best), key=lambda slot: (slot.held > 0, slot.used))
-            if not free.held or not best.held:
+            others = [slot for slot in self._slots if slot is not best]
+            free = min(others, key=lambda slot: (slot.held > 0, slot.used))
+            if best.held or not free.held:
                 self._cut(free, 0)
                 if shared:
                     native.llama_memory_seq_cp(self._memory, best.sequence, free.sequence, -1, -1)
@@ -421,6 +425,8 @@ class _Model:
             if not np.isfinite(allowed).any():
                 likeliest = np.arange(self._size)
                 allowed = self._allowed(grammar, likeliest, logits)
+                if not np.isfinite(allowed).any():
+                    raise LanguageModelError("llama.cpp finds no token that the schema allows.")
             weights = allowed
         if temperature <= 0:
             return int(likeliest[weights.argmax()])

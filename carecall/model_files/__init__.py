@@ -8,7 +8,7 @@ from pathlib import Path
 
 from carecall.model_files.manifest import File, Hub, Kind, ModelFile, WheelPart, read
 from carecall.model_files.model_store import ModelStore, State
-from carecall.settings import settings
+from carecall.settings import Settings, settings
 
 __all__ = [
     "File",
@@ -21,6 +21,7 @@ __all__ = [
     "ensure",
     "locate",
     "manifest",
+    "needed",
     "store",
 ]
 
@@ -47,6 +48,18 @@ def ensure(name: str, *, progress: bool = True) -> Path:
 def locate(name: str) -> Path | None:
     """The file or folder of a model that is whole here, without network; else None. Raises ModelFileError."""
     return store().locate(name)
+
+
+def needed(settings: Settings) -> list[str]:
+    """The models, names or paths, that the settings use on this machine."""
+    names = []
+    if settings.stt == "faster-whisper":
+        names.append(settings.stt_model)
+    if "piper" in (settings.tts_en, settings.tts_ko):
+        names.append(settings.tts_voice_en)
+    if settings.llm == "local":
+        names.append(settings.llm_model)
+    return names
 
 
 @cache

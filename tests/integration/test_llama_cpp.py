@@ -107,6 +107,26 @@ async def test_prefixes_that_alternate_both_stay_warm(model: Any) -> None:
             assert model.evaluated - before < 20
 
 
+async def test_a_prefix_that_is_warm_is_not_warmed_again(model: Any) -> None:
+    before = model.evaluated
+    for _ in range(2 * llama_cpp.SLOTS):
+        await model.warm([ACKNOWLEDGE])
+
+    assert model.evaluated == before
+
+
+async def test_warm_prefixes_outlive_prompts_that_share_nothing_with_them(model: Any) -> None:
+    for count in range(2 * llama_cpp.SLOTS):
+        await model.complete([Message("user", f"{count} is a number.")], deadline_s=60, max_tokens=1)
+    before = model.evaluated
+
+    for prefix in (ACKNOWLEDGE, UNDERSTAND):
+        await model.complete([prefix, SAID], deadline_s=60, max_tokens=1)
+    await model.warm([])
+
+    assert model.evaluated - before < 50
+
+
 async def test_a_deadline_stops_the_evaluation_of_a_long_prompt_at_once(model: Any) -> None:
     long = [Message("user", "word " * 1500)]
     started = time.monotonic()

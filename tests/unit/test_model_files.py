@@ -499,4 +499,4 @@ def test_the_table_names_every_model(command: Callable[..., str]) -> None:
 
 
 def test_the_default_settings_need_speech_voice_and_language_model() -> None:
-    assert models_cli.chosen(Settings()) == ["whisper-base", "en_US-joe-medium", "qwen2.5-coder-1.5b"]
+    assert model_files.needed(Settings()) == ["whisper-base", "en_US-joe-medium", "qwen2.5-coder-1.5b"]
