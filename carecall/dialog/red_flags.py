@@ -86,8 +86,8 @@ def load_red_flag_phrases(dialogs_dir: Path, language: Language) -> Mapping[str,
     path, file = _file(dialogs_dir, language)
     return {
         flag.id: RedFlagPhrases(
-            patterns=compile_phrases(path, f"flags.{flag.id}.patterns", flag.patterns, file.classes),
-            unless=compile_phrases(path, f"flags.{flag.id}.unless", flag.unless, file.classes),
+            patterns=compile_phrases(path, f"flags.{flag.id}.patterns", flag.patterns, file),
+            unless=compile_phrases(path, f"flags.{flag.id}.unless", flag.unless, file),
         )
         for flag in file.flags
     }

@@ -2,12 +2,13 @@
 
 A file holds ``language``, ``version``, ``findings``, ``intents`` and any further named lists of regular expressions
 (``negations``, ``past``, ``others`` ...). ``classes`` names pieces that an expression takes in by ``{name}``.
-Expressions ignore case.
+Expressions ignore case; with ``whole_words`` they match at the borders of words only.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +50,19 @@ class Phrases:
         """All places that do not overlap, from left to right."""
         return self._pattern.finditer(text, start, len(text) if end is None else end)
 
+    def mask(self, text: str, fill: str = "_") -> str:
+        """The text with the letters of every match replaced by ``fill``, so that places stay the same."""
+        return self._pattern.sub(lambda match: re.sub(r"\w", fill, match[0]), text)
+
+
+class FindingKind(StrEnum):
+    """What time a finding is about, and whether having it is welcome."""
+
+    SYMPTOM = "symptom"  # now; unwelcome
+    EVENT = "event"  # lately, over or not; unwelcome
+    STATE = "state"  # now; welcome
+    ACT = "act"  # done today, not only planned
+
 
 @dataclass(frozen=True, slots=True)
 class FindingPhrases:
@@ -57,6 +71,8 @@ class FindingPhrases:
     topic: Phrases  # a question about it
     present: Phrases  # the words for it; whether they are denied is the reader's to see
     absent: Phrases  # set phrases that say it is not there
+    kind: FindingKind = FindingKind.SYMPTOM
+    opposite: str = ""  # the finding that is there exactly when this one is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,8 @@ class _Finding(BaseModel):
     topic: list[str] = []
     present: list[str] = []
     absent: list[str] = []
+    kind: FindingKind = FindingKind.SYMPTOM
+    opposite: str = ""
 
 
 class VocabularyFile(BaseModel):
@@ -91,6 +109,7 @@ class VocabularyFile(BaseModel):
     language: Language
     version: str
     classes: dict[str, str] = {}
+    whole_words: bool = False
 
 
 class _LexiconFile(VocabularyFile):
@@ -126,17 +145,17 @@ def read_vocabulary(path: Path, language: Language, shape: type[File]) -> File:
     return file
 
 
-def compile_phrases(path: Path, where: str, expressions: Sequence[str], classes: Mapping[str, str]) -> Phrases:
+def compile_phrases(path: Path, where: str, expressions: Sequence[str], file: VocabularyFile) -> Phrases:
     """The expressions with their classes filled in. Raises VocabularyError that names the wrong one."""
     filled = []
     for number, expression in enumerate(expressions):
         place = f"{path}: {where}.{number}"
-        full = _fill(expression, classes, place)
+        full = _fill(expression, file.classes, place)
         try:
             re.compile(full)
         except re.error as error:
             raise VocabularyError(f"{place}: is not a regular expression ({error}).") from None
-        filled.append(full)
+        filled.append(rf"\b(?:{full})\b" if file.whole_words else full)
     return Phrases(filled)
 
 
@@ -159,7 +178,7 @@ def load_lexicon(dialogs_dir: Path, language: Language) -> Lexicon:
     file = read_vocabulary(path, language, _LexiconFile)
 
     def phrases(where: str, expressions: Sequence[str]) -> Phrases:
-        return compile_phrases(path, where, expressions, file.classes)
+        return compile_phrases(path, where, expressions, file)
 
     return Lexicon(
         language=language,
@@ -169,6 +188,8 @@ def load_lexicon(dialogs_dir: Path, language: Language) -> Lexicon:
                 topic=phrases(f"findings.{name}.topic", finding.topic),
                 present=phrases(f"findings.{name}.present", finding.present),
                 absent=phrases(f"findings.{name}.absent", finding.absent),
+                kind=finding.kind,
+                opposite=finding.opposite,
             )
             for name, finding in file.findings.items()
         },

@@ -1,0 +1,80 @@
+"""Red flags in English speech: danger that is there now, for the recipient or someone at home with them."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from carecall.dialog.red_flags import RedFlagPhrases
+from carecall.dialog.understanding.english.spoken import Clause, Spoken
+from carecall.dialog.understanding.lexicon import Lexicon
+from carecall.dialog.understanding.meaning import RedFlagReading
+
+_NEGATED = re.compile(
+    r"\b(?:no|not|never|none|nothing|without|nearly|almost|hardly ever|free of|neither|nor)(?: \w+){0,4} $"
+)
+_NEGATED_FIRMLY = re.compile(r"\b(?:no|never|without|(?:do|did|have|am|has|is|was|are) not)(?: \w+){0,5} $")
+_SETTLED = re.compile(
+    r"\b(?:fine now|all right now|okay now|better now|gone now|stopped now|came right|right as rain|it passed|"
+    r"(?:got|went|got straight|got right|got myself) (?:straight |right |back )*up again|got straight back up|got back up|"
+    r"has stopped|(?:is |are |all )?gone|went away|cleared up|stopped in no time|over now|back to normal|fixed|sorted|mended|"
+    r"healed|home now|fine again|wore off|came back on|back on now)\b"
+)
+_PAST_ALLOWED = frozenset({"suicidal_intent"})
+
+
+class Dangers:
+    """Finds red flags by their phrases."""
+
+    def __init__(self, lexicon: Lexicon, flags: Mapping[str, RedFlagPhrases]) -> None:
+        self._flags = flags
+        self._list = lexicon.phrases
+
+    def read(self, spoken: Spoken) -> tuple[RedFlagReading, ...]:
+        """The red flags of a reply, in the order of the file, each once."""
+        text = self._list("danger_idioms").mask(spoken.text)
+        return tuple(self._read(spoken, text))
+
+    def _read(self, spoken: Spoken, text: str) -> Iterator[RedFlagReading]:
+        for name, phrases in self._flags.items():
+            for match in phrases.patterns.finditer(text):
+                clause = spoken.clause_at(match.start())
+                sentence = [each for each in spoken.clauses if each.sentence == clause.sentence]
+                begin, end = sentence[0].start, max(sentence[-1].end, match.end())
+                if phrases.unless.search(text, begin, end):
+                    continue
+                if self._is_denied(text, clause, match) or self._is_elsewhere(spoken, text, clause, match):
+                    continue
+                if self._is_past(spoken, text, clause, match, begin, end):
+                    continue
+                yield RedFlagReading(name, spoken.quote(match.start(), match.end()))
+                break
+
+    def _is_denied(self, text: str, clause: Clause, match: re.Match[str]) -> bool:
+        begin = min(clause.start, match.start())
+        own_negation = re.match(r"(?:\w+ ){0,3}(?:not|no|nothing|never|nobody)\b", match[0])
+        pattern = _NEGATED_FIRMLY if own_negation else _NEGATED
+        before = self._list("not_negations").mask(text[begin : match.start()])
+        return bool(pattern.search(before)) and not re.search(r"\b(?:but|just|because|and)\b[^_]*$", before)
+
+    def _is_elsewhere(self, spoken: Spoken, text: str, clause: Clause, match: re.Match[str]) -> bool:
+        begin = min(clause.start, match.start())
+        others = max((each.end() for each in self._list("elsewhere").finditer(text, begin, match.end())), default=-1)
+        selves = max((each.end() for each in self._list("selves").finditer(text, begin, match.end())), default=-1)
+        if others < 0:
+            sentence = [each for each in spoken.clauses if each.sentence == clause.sentence and each.end < begin]
+            third = re.match(r"(?:\w+ ){0,3}(?:he|she|they|him|her|his|them|their)\b", text[begin : match.end()])
+            if sentence and third:
+                return any(self._list("elsewhere").search(text, each.start, each.end) for each in sentence)
+            screen = self._list("screen").search(text, 0)
+            return screen is not None and selves < 0
+        return others > selves or self._list("screen").search(text, begin, clause.end) is not None
+
+    def _is_past(self, spoken: Spoken, text: str, clause: Clause, match: re.Match[str], begin: int, end: int) -> bool:
+        if self._list("still").search(match[0]) or re.search(
+            r"\b(?:still|again|right now|at the moment|just now)\b", text[begin:end]
+        ):
+            return False
+        if self._list("past_far").search(text, begin, end):
+            return True
+        if _SETTLED.search(text, match.end(), end):
+            return True
+        return bool(self._list("settled").search(text, match.end()))

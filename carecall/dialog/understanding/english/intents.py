@@ -1,0 +1,61 @@
+"""What an English reply does, beside answering."""
+
+import re
+
+from carecall.dialog.understanding.english.spoken import Spoken
+from carecall.dialog.understanding.lexicon import Lexicon, Phrases
+from carecall.dialog.understanding.meaning import Intent
+
+# The first that fits is taken: what ends or stops the call before what goes on with it.
+_ORDER = (
+    Intent.STOP_CALLING,
+    Intent.WRONG_PERSON,
+    Intent.WANTS_HUMAN,
+    Intent.WHO_IS_THIS,
+    Intent.CALL_LATER,
+    Intent.WAIT_REQUEST,
+    Intent.REPEAT_REQUEST,
+    Intent.SERVICE_REQUEST,
+    Intent.MEDICAL_QUESTION,
+    Intent.OUT_OF_SCOPE_QUESTION,
+    Intent.GOODBYE,
+    Intent.SMALL_TALK,
+)
+_GREETING_ASK = re.compile(r"\b(?:good time|speaking with|is that|is this|am i|hello)\b")
+_OFFER = re.compile(r"\b(?:anything else|anything you|what else|hello there|how are things|how have you been)\b")
+_WORD = re.compile(r"[a-z']+")
+
+
+class Intents:
+    """Finds what a reply does by the lexicon's lists."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+
+    def acts(self, spoken: Spoken, ask: Spoken) -> Intent | None:
+        """What the reply does, when it plainly does something else than answering."""
+        text = spoken.text
+        for intent in _ORDER:
+            if self._of(intent).search(text):
+                return intent
+        return None
+
+    def otherwise(self, spoken: Spoken, ask: Spoken, answers: bool, states: bool) -> Intent:
+        """What the reply does, when it plainly does nothing else."""
+        if answers or states:
+            return Intent.ANSWER
+        words = _WORD.findall(spoken.text)
+        if self._lexicon.phrases("answers").search(spoken.text):
+            return Intent.ANSWER
+        if not words or not self._lexicon.phrases("sense").search(spoken.text):
+            return Intent.UNCLEAR
+        if len(words) <= 2:
+            return Intent.ANSWER if not _OFFER.search(ask.text) else Intent.UNCLEAR
+        return Intent.SMALL_TALK
+
+    def asks_if_robot(self, spoken: Spoken) -> bool:
+        """Whether the reply asks if it speaks to a machine."""
+        return self._lexicon.phrases("robot").search(spoken.text) is not None
+
+    def _of(self, intent: Intent) -> Phrases:
+        return self._lexicon.intents.get(intent.value, Phrases())

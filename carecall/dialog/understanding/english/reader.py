@@ -1,0 +1,147 @@
+"""The English reader: one reply, everything that it means."""
+
+import datetime
+from functools import cached_property
+
+from carecall.dialog.definition import Feeling
+from carecall.dialog.red_flags import load_red_flag_phrases
+from carecall.dialog.understanding.english.choices import Choices
+from carecall.dialog.understanding.english.dangers import Dangers
+from carecall.dialog.understanding.english.durations import read_duration
+from carecall.dialog.understanding.english.intents import Intents
+from carecall.dialog.understanding.english.numbers import read_number
+from carecall.dialog.understanding.english.spoken import Spoken
+from carecall.dialog.understanding.english.statements import Statement, Statements, When, latest
+from carecall.dialog.understanding.english.yes_no import YesNo
+from carecall.dialog.understanding.lexicon import FindingKind, Lexicon, load_lexicon
+from carecall.dialog.understanding.meaning import AnswerReading, Asked, FindingReading, Intent, Understanding
+from carecall.domain.finding import AnswerType, Ternary
+from carecall.domain.language import Language
+from carecall.settings import settings
+
+_REPORTED = frozenset(
+    "fever cough sore_throat dyspnea chest_pain headache fatigue myalgia anosmia nausea diarrhea rhinorrhea chills "
+    "dizziness poor_appetite poor_sleep fall pain low_mood loneliness medication_missed".split()
+)
+_NOT_ANSWERING = frozenset(Intent) - {Intent.ANSWER, Intent.UNCLEAR, Intent.SMALL_TALK, Intent.GOODBYE}
+_CARE = frozenset({"ate", "took_medicine", "enough_food", "warm_home"})  # acts whose lack is bad news
+
+
+class EnglishRules:
+    """Reads English replies. Pure; safe for any text."""
+
+    def __init__(self, lexicon: Lexicon | None = None) -> None:
+        directory = settings().dialogs_dir
+        self._lexicon = lexicon or load_lexicon(directory, Language.ENGLISH)
+        self._flags = load_red_flag_phrases(directory, Language.ENGLISH)
+
+    @cached_property
+    def _statements(self) -> Statements:
+        return Statements(self._lexicon)
+
+    @cached_property
+    def _yes_no(self) -> YesNo:
+        return YesNo(self._lexicon)
+
+    @cached_property
+    def _choices(self) -> Choices:
+        return Choices(self._lexicon)
+
+    @cached_property
+    def _dangers(self) -> Dangers:
+        return Dangers(self._lexicon, self._flags)
+
+    @cached_property
+    def _intents(self) -> Intents:
+        return Intents(self._lexicon)
+
+    def read(self, reply: str, asked: Asked, today: datetime.date) -> Understanding:
+        """What the reply means. ``today`` is the day of the call."""
+        spoken, ask = Spoken.of(reply), Spoken.of(asked.text)
+        if not spoken.text:
+            return Understanding(Intent.UNCLEAR)
+        about = self._yes_no.about(asked, ask)
+        statements = self._statements.read(spoken, about)
+        flags = self._dangers.read(spoken)
+        act = self._intents.acts(spoken, ask)
+        answer = self._answer(spoken, ask, asked, about, statements, act in _NOT_ANSWERING, today)
+        intent = act or self._intents.otherwise(spoken, ask, answer is not None, bool(statements))
+        return Understanding(
+            intent=intent,
+            answer=answer,
+            volunteered=self._volunteered(spoken, statements),
+            red_flags=flags,
+            feeling=Feeling.BAD if flags else self._feeling(spoken, about, statements, answer),
+            asks_if_robot=intent is Intent.WHO_IS_THIS and self._intents.asks_if_robot(spoken),
+        )
+
+    def _answer(
+        self,
+        spoken: Spoken,
+        ask: Spoken,
+        asked: Asked,
+        about: tuple[str, ...],
+        statements: tuple[Statement, ...],
+        evasive: bool,
+        today: datetime.date,
+    ) -> AnswerReading | None:
+        match asked.type:
+            case AnswerType.YES_NO:
+                return self._yes_no.read(spoken, ask, about, statements, evasive)
+            case AnswerType.NUMBER:
+                number = read_number(spoken, asked.unit)
+                if number is None:
+                    return None
+                return AnswerReading(round(number.value, 2), spoken.quote(number.start, number.end), 0.95)
+            case AnswerType.DURATION_DAYS:
+                duration = read_duration(spoken, today)
+                if duration is None:
+                    return None
+                return AnswerReading(float(duration.days), spoken.quote(duration.start, duration.end), 0.92)
+            case AnswerType.CHOICE:
+                chosen = self._choices.read(spoken, asked.choices)
+                if chosen is None:
+                    return None
+                return AnswerReading(chosen.id, spoken.quote(chosen.start, chosen.end), 0.9)
+            case AnswerType.OPEN:
+                return None
+
+    def _volunteered(self, spoken: Spoken, statements: tuple[Statement, ...]) -> tuple[FindingReading, ...]:
+        return tuple(
+            FindingReading(each.id, each.value, spoken.quote(each.start, each.end))
+            for each in latest(statements).values()
+            if each.id in _REPORTED and each.when is not When.FAR
+        )
+
+    def _feeling(
+        self, spoken: Spoken, about: tuple[str, ...], statements: tuple[Statement, ...], answer: AnswerReading | None
+    ) -> Feeling:
+        good = False
+        for each in latest(statements).values():
+            kind = self._lexicon.findings[each.id].kind
+            if each.when is When.FAR:
+                continue
+            welcome = kind in (FindingKind.STATE, FindingKind.ACT)
+            if (each.value is Ternary.YES) is welcome:
+                good = True
+            elif not welcome or kind is FindingKind.STATE or each.id in _CARE:
+                return Feeling.BAD
+        if answer is not None and about and answer.value in (Ternary.YES, Ternary.NO):
+            kinds = {self._lexicon.findings[name].kind for name in about}
+            unwelcome = bool(kinds & {FindingKind.SYMPTOM, FindingKind.EVENT})
+            if unwelcome:
+                if answer.value is Ternary.YES:
+                    return Feeling.BAD
+                good = True
+            elif answer.value is Ternary.YES:
+                good = True
+            elif FindingKind.STATE in kinds or _CARE & set(about):
+                return Feeling.BAD
+        text = spoken.text
+        if self._lexicon.phrases("sorrow").search(text) or (
+            self._lexicon.phrases("bad").search(text) and not self._lexicon.phrases("negations").search(text)
+        ):
+            return Feeling.BAD
+        if answer is not None and isinstance(answer.value, str) and answer.value in ("worse", "bad", "severe"):
+            return Feeling.BAD
+        return Feeling.GOOD if good or self._lexicon.phrases("joy").search(text) else Feeling.NEUTRAL

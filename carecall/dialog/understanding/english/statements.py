@@ -1,0 +1,220 @@
+"""What an English reply states of the recipient: which findings, affirmed or denied, now or at another time."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from carecall.dialog.understanding.english.spoken import Clause, Spoken
+from carecall.dialog.understanding.lexicon import FindingKind, Lexicon
+from carecall.domain.finding import Ternary
+
+
+class When(Enum):
+    """The time a statement is about."""
+
+    NOW = auto()
+    NEAR = auto()  # yesterday, last week
+    FAR = auto()  # years ago
+    PLANNED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A finding, stated of the recipient, at [start, end) of the normal form."""
+
+    id: str
+    value: Ternary
+    start: int
+    end: int
+    when: When = When.NOW
+    unsure: bool = False
+
+
+# General words for pain mean nothing of their own where a particular pain is named.
+_SPECIFIC_PAINS = ("chest_pain", "headache", "sore_throat", "myalgia")
+_ECHO = re.compile(r"(?:feeling |any |a |no |the |my )?\w+(?: \w+)?$")
+_WORDS_OF_A_LIST = 4
+_LIST_VERB = re.compile(
+    r"\b(?:is|are|am|was|were|have|has|had|hurts?|feel|feels|got|keeps?|can|do|did|does|been|i|my)\b"
+)
+_DENIED_AFTER = re.compile(
+    r" (?:i (?:have|am|do|did|has) )?(?:no|none|not|nope|nil|negative|not any|not (?:got|had|have) any|not at all|"
+    r"not really|not now|not today|absent)$"
+)
+_THIRD_PERSON_VERB = re.compile(r"(?:and |who |but )?(?:has|is|was|s|had|keeps|kept|got|went|fell|can|could|with)\b")
+_ANAPHOR = re.compile(
+    r"(?:and |but |so |yes |no |though |although |then |well |now |thankfully |luckily |i think |thank god |oh )*"
+    r"(?:(?:it|that|they|them|those|this|these|both|all of it|all|mine|which|the \w+(?: \w+)?|all that|that \w+ \w+) )"
+)
+_QUESTION = re.compile(
+    r"(?:and |so |but |well |oh )?(?:do you|could (?:it|this|that|i)|can (?:i|it|you|that|this)|should i|is (?:it|a|this|that|"
+    r"there)|what|how|would|are (?:these|you|they|those)|does|did you|will|have you|why (?:do|would|are) you)\b"
+)
+
+
+class Statements:
+    """Finds statements by a lexicon."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._list = lexicon.phrases
+
+    def read(self, spoken: Spoken, asked: Iterable[str] = ()) -> tuple[Statement, ...]:
+        """All statements in the order of the reply. ``asked``: findings of the question, which "it" may mean."""
+        text = self._list("idioms").mask(spoken.text)
+        denials = self._list("not_negations").mask(text, "+")
+        found = [
+            statement
+            for name in self._lexicon.findings
+            for start, end, present in self._mentions(name, text)
+            for statement in self._judge(spoken, text, denials, name, start, end, present)
+        ]
+        found = _without_general_pain(found)
+        found.sort(key=lambda each: (each.start, each.end))
+        return tuple(self._resolve_pronouns(spoken, denials, found, tuple(asked)))
+
+    def _mentions(self, name: str, text: str) -> Iterator[tuple[int, int, bool]]:
+        phrases = self._lexicon.findings[name]
+        absent = [(match.start(), match.end()) for match in phrases.absent.finditer(text)]
+        present = [(match.start(), match.end()) for match in phrases.present.finditer(text)]
+        for start, end in present:
+            if not any(low < end and start < high and high - low >= end - start for low, high in absent):
+                yield start, end, True
+        for start, end in absent:
+            if not any(low < end and start < high and high - low > end - start for low, high in present):
+                yield start, end, False
+
+    def _judge(
+        self, spoken: Spoken, text: str, denials: str, name: str, start: int, end: int, present: bool
+    ) -> Iterator[Statement]:
+        clause = spoken.clause_at(start)
+        if self._of_others(spoken, text, clause, start) or self._supposed(text, clause, start):
+            return
+        stop = max(end, clause.end)
+        if clause.mark == "?" and (_QUESTION.match(text, clause.start) or _ECHO.fullmatch(text[clause.start : stop])):
+            return
+        after = denials[end:stop]
+        value = present
+        if self.denied(spoken, denials, clause, start) or _DENIED_AFTER.fullmatch(after):
+            value = not value
+        elif present and self._is_over(denials, clause, start, end, stop):
+            value = False
+        kind = self._lexicon.findings[name].kind
+        unsure = bool(self._list("unsure").search(text, clause.start, stop))
+        when = self._when(spoken, text, clause, kind, value)
+        yield Statement(name, Ternary.YES if value else Ternary.NO, start, end, when, unsure)
+
+    def denied(self, spoken: Spoken, denials: str, clause: Clause, start: int) -> bool:
+        """Whether a negation reaches the words at ``start``, in their clause or from the head of a list."""
+        begin = clause.start
+        cues = list(self._list("negations").finditer(denials, begin, start))
+        if not cues:
+            return self._in_denied_list(spoken, denials, clause, start)
+        last = cues[-1]
+        if self._list("breakers").search(denials, last.end(), start):
+            return False
+        if self._list("for_breaker").search(denials, max(begin, last.start() - 6), start):
+            return False
+        twice = len(cues) > 1 and (last[0] == "without") != (cues[-2][0] == "without")
+        return not twice
+
+    def _in_denied_list(self, spoken: Spoken, denials: str, clause: Clause, start: int) -> bool:
+        """ "No cough, fever, chills": a bare noun after a comma keeps the negation of what stands before."""
+        for before in reversed([each for each in spoken.clauses if each.end < start]):
+            own = denials[clause.start : clause.end]
+            if len(own.split()) > _WORDS_OF_A_LIST or _LIST_VERB.search(own) or before.mark != ",":
+                return False
+            if self._list("breakers").search(own) or own.startswith(("but ", "yes ")):
+                return False
+            words = denials[before.start : before.end]
+            cue = self._list("negations").search(words)
+            if cue is not None and cue.end() < len(words):
+                return not self._list("breakers").search(words, cue.end())
+            clause = before
+        return False
+
+    def _is_over(self, denials: str, clause: Clause, start: int, end: int, stop: int) -> bool:
+        over = self._list("over").search(denials, end, stop)
+        if over is not None and not self._list("negations").search(denials, end, over.start()):
+            return not re.search(r"\b(?:but|still)\b", denials[over.end() : stop])
+        return bool(self._list("over_before").search(denials, clause.start, start))
+
+    def _of_others(self, spoken: Spoken, text: str, clause: Clause, start: int) -> bool:
+        others = max((each.end() for each in self._list("others").finditer(text, clause.start, start)), default=-1)
+        selves = max((each.end() for each in self._list("selves").finditer(text, clause.start, start + 2)), default=-1)
+        if others >= 0 or selves >= 0:
+            return others >= selves
+        before = [each for each in spoken.clauses if each.end < clause.start and each.sentence == clause.sentence]
+        if not before or not _THIRD_PERSON_VERB.match(text, clause.start):
+            return False
+        previous = before[-1]
+        return bool(self._list("others").search(text, previous.start, previous.end)) and not self._list(
+            "selves"
+        ).search(self._list("others").mask(text[previous.start : previous.end]))
+
+    def _supposed(self, text: str, clause: Clause, start: int) -> bool:
+        return bool(self._list("hypothetical").search(text, clause.start, start))
+
+    def _when(self, spoken: Spoken, text: str, clause: Clause, kind: FindingKind, value: bool) -> When:
+        begin, end = clause.start, clause.end
+        following = [each for each in spoken.clauses if each.start > clause.start and each.sentence == clause.sentence]
+        if following and len(text[following[0].start : following[0].end].split()) <= 4:
+            end = following[0].end
+        if self._list("past_far").search(text, begin, end):
+            return When.NOW if self._list("still").search(text, begin, end) else When.FAR
+        if kind is FindingKind.ACT and value and self._list("planned").search(text, begin, end):
+            return When.PLANNED
+        if self._list("past_near").search(text, begin, end):
+            still = self._list("still").search(text, begin, end)
+            return When.NOW if still and kind is not FindingKind.ACT else When.NEAR
+        return When.NOW
+
+    def _resolve_pronouns(
+        self, spoken: Spoken, denials: str, found: list[Statement], asked: tuple[str, ...]
+    ) -> Iterator[Statement]:
+        """Adds what clauses without a finding of their own say of the last one: "it's gone now", "still there"."""
+        yield from found
+        for clause in spoken.clauses:
+            if any(clause.start <= each.start < clause.end for each in found):
+                continue
+            before = [each for each in found if each.start < clause.start and each.value is Ternary.YES]
+            words = denials[clause.start : clause.end]
+            over = self._list("over").search(words)
+            if over is None or self._list("negations").search(words, 0, over.start()):
+                continue
+            bare = over.start() <= 1 or words[: over.start()].split()[-1:] in (
+                ["all"],
+                ["now"],
+                ["is"],
+                ["has"],
+                ["have"],
+            )
+            if not (_ANAPHOR.match(words) or bare) or self._list("others").search(words.replace("they ", "")):
+                continue
+            targets = [before[-1].id] if before else list(asked)
+            for name in targets:
+                kind = self._lexicon.findings[name].kind
+                if kind is FindingKind.SYMPTOM:
+                    yield Statement(name, Ternary.NO, clause.start, clause.end)
+
+
+def _without_general_pain(found: list[Statement]) -> list[Statement]:
+    specific = [each for each in found if each.id in _SPECIFIC_PAINS]
+    return [
+        each
+        for each in found
+        if each.id != "pain" or not any(other.start < each.end and each.start < other.end for other in specific)
+    ]
+
+
+def latest(statements: Iterable[Statement]) -> dict[str, Statement]:
+    """The last word on each finding; what is said of now outranks what is said of another time."""
+    last: dict[str, Statement] = {}
+    for each in statements:
+        if each.unsure or each.when is When.PLANNED:
+            continue
+        known = last.get(each.id)
+        if known is None or each.when is When.NOW or known.when is not When.NOW:
+            last[each.id] = replace(each)
+    return last

@@ -1,0 +1,244 @@
+"""Yes or no in English: the truth of what was asked, whatever word the reply opens with."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from carecall.dialog.understanding.english.spoken import Clause, Spoken
+from carecall.dialog.understanding.english.statements import Statement, When
+from carecall.dialog.understanding.lexicon import FindingKind, Lexicon, Phrases
+from carecall.dialog.understanding.meaning import AnswerReading, Asked
+from carecall.domain.finding import Ternary
+
+
+class Ground(Enum):
+    """What a reading rests on, strongest first, with the share of such readings that hold."""
+
+    CONTENT = auto()  # the reply states the thing itself
+    ECHO = auto()  # "I did", "it isn't"
+    WORD = auto()  # yes, no, never
+    MANNER = auto()  # "a little", "fine", "not since Friday"
+
+
+_RELIABILITY = {Ground.CONTENT: 0.95, Ground.ECHO: 0.9, Ground.WORD: 0.93, Ground.MANNER: 0.75}
+_ECHO = re.compile(
+    r"(?:and |well |but |so |oh |yes |no )?(?:i|it|they|there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
+    r"just |definitely |surely )?(do|did|have|am|was|can|is|are|has|had|does|were)(n? not)?"
+    r"(?: (?:thanks|thank you|indeed|so|too|today|this morning|actually|love|dear|at all|either|now|i am afraid|yes|"
+    r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier))*$"
+)
+_NEGATIVE_ASK = re.compile(
+    r"^(?:(?:and|so|i hope|i take it|well) )?(?:you|there|it|your \w+|that)\b.*\b(?:not|no|never|nothing|without)\b"
+)
+_AGREES = re.compile(r"^(?:that is |you are |quite )?(?:right|correct|true|exactly)\b")
+_LATELY = re.compile(
+    r"\b(?:lately|recently|past|this week|last (?:night|week)|been|ever|since|have you had|these days)\b"
+)
+_CONTENT_WORD = re.compile(r"[a-z]{4,}")
+_ASK_WORDS = frozenset(
+    "have you been your today lately recently does with this that from yesterday last night week feel feeling felt getting "
+    "right still there they what when where which were will would could should about been more much many some ever just "
+    "anything something enough doing going make made take taken taking time able being".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    value: Ternary
+    ground: Ground
+    start: int
+    end: int
+
+
+class YesNo:
+    """Reads answers to yes/no questions."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._list = lexicon.phrases
+
+    def about(self, asked: Asked, ask: Spoken) -> tuple[str, ...]:
+        """The findings whose truth the question asks for."""
+        findings = self._lexicon.findings
+        topics = [name for name in findings if findings[name].topic.search(ask.text)]
+        given = [name for name in asked.about if name in findings]
+        if given:
+            return tuple(
+                findings[name].opposite if findings[name].opposite in topics and name not in topics else name
+                for name in given
+            )
+        if len(topics) > 1:
+            opposites = {findings[name].opposite for name in topics if findings[name].kind is FindingKind.SYMPTOM}
+            opposites |= {"took_medicine"} if "medication_missed" in topics else set()
+            opposites |= {"pain"} if {"headache", "chest_pain", "sore_throat", "myalgia"} & set(topics) else set()
+            opposites |= {"ate"} if "good_appetite" in topics else set()
+            opposites |= {"exercised"} if "dyspnea" in topics else set()
+            opposites |= {"saw_doctor"} if "medication_missed" in topics else set()
+            topics = [name for name in topics if name not in opposites]
+        return tuple(topics)
+
+    def read(
+        self, spoken: Spoken, ask: Spoken, about: Sequence[str], statements: Sequence[Statement], evasive: bool
+    ) -> AnswerReading | None:
+        """The answer, UNKNOWN when the person says that they cannot tell, None when nothing bears on the question.
+
+        ``evasive``: the reply does something else than answering, so that weak signs do not count.
+        """
+        content = self._content(ask, about, statements)
+        signs = [] if content and not evasive else self._signs(spoken, ask, about)
+        unsure = self._list("unsure").search(spoken.text) or self._list("deflects").search(spoken.text)
+        if content:
+            return self._reading(spoken, content[-1], content, bool(unsure))
+        if evasive:
+            signs = [
+                each
+                for each in signs
+                if each.ground is Ground.WORD and each.start == 0 and each.value is not Ternary.UNKNOWN
+            ]
+            if not signs or spoken.question:
+                return None
+        firm = [each for each in signs if each.ground in (Ground.ECHO, Ground.WORD)]
+        if unsure and not _outweighs(firm, unsure):
+            quote = spoken.quote(unsure.start(), unsure.end())
+            scores = {Ternary.YES: 0.08, Ternary.NO: 0.08, Ternary.UNKNOWN: 0.84}
+            return AnswerReading(Ternary.UNKNOWN, quote, 0.84, scores=scores)
+        for ground in (Ground.ECHO, Ground.WORD, Ground.MANNER):
+            of_ground = [each for each in signs if each.ground is ground]
+            if of_ground:
+                chosen = of_ground[0] if ground is not Ground.ECHO else of_ground[-1]
+                return self._reading(spoken, chosen, signs, False)
+        return None
+
+    def _reading(self, spoken: Spoken, sign: _Sign, all_signs: Sequence[_Sign], unsure: bool) -> AnswerReading:
+        sure = _RELIABILITY[sign.ground]
+        if any(each.value is not sign.value for each in all_signs):
+            sure -= 0.15
+        if unsure:
+            sure -= 0.2
+        other = Ternary.NO if sign.value is Ternary.YES else Ternary.YES
+        rest = 1 - sure
+        scores = {sign.value: sure, other: rest * 0.5, Ternary.UNKNOWN: rest * 0.5}
+        return AnswerReading(sign.value, spoken.quote(sign.start, sign.end), sure, scores=scores)
+
+    def _content(self, ask: Spoken, about: Sequence[str], statements: Sequence[Statement]) -> list[_Sign]:
+        findings = self._lexicon.findings
+        signs: list[tuple[bool, _Sign]] = []
+        for each in statements:
+            if each.unsure:
+                continue
+            if each.id in about:
+                name, value = each.id, each.value
+            elif findings[each.id].opposite in about:
+                name = findings[each.id].opposite
+                value = Ternary.NO if each.value is Ternary.YES else Ternary.YES
+            else:
+                continue
+            value = self._at_time(findings[name].kind, value, each.when, ask)
+            signs.append((each.when is When.NOW, _Sign(value, Ground.CONTENT, each.start, each.end)))
+        current = [sign for now, sign in signs if now]
+        chosen = current or [sign for _, sign in signs]
+        if len(about) > 1:
+            chosen.sort(key=lambda sign: sign.value is Ternary.YES)
+        return chosen
+
+    def _at_time(self, kind: FindingKind, value: Ternary, when: When, ask: Spoken) -> Ternary:
+        if value is not Ternary.YES or when is When.NOW:
+            return value
+        if when in (When.FAR, When.PLANNED):
+            return Ternary.NO
+        match kind:
+            case FindingKind.EVENT | FindingKind.STATE:
+                return value
+            case FindingKind.ACT:
+                return Ternary.NO if "today" in ask.text else value
+            case FindingKind.SYMPTOM:
+                return value if _LATELY.search(ask.text) else Ternary.NO
+
+    def _signs(self, spoken: Spoken, ask: Spoken, about: Sequence[str]) -> list[_Sign]:
+        kinds = {self._lexicon.findings[name].kind for name in about}
+        negative = bool(_NEGATIVE_ASK.search(ask.text))
+        signs: list[_Sign] = []
+        for clause in spoken.clauses:
+            signs.extend(self._signs_of(spoken, clause, kinds, negative))
+        if not signs and not about:
+            signs.extend(_repeats_ask(spoken, ask, self._list("negations")))
+        return signs
+
+    def _signs_of(self, spoken: Spoken, clause: Clause, kinds: set[FindingKind], negative: bool) -> list[_Sign]:
+        words = spoken.text[clause.start : clause.end]
+        signs: list[_Sign] = []
+
+        def sign(value: Ternary, ground: Ground, match: re.Match[str]) -> None:
+            signs.append(_Sign(value, ground, clause.start + match.start(), clause.start + match.end()))
+
+        if clause.mark == "?":
+            return signs
+        if echo := _ECHO.match(words):
+            sign(Ternary.NO if echo[2] else Ternary.YES, Ground.ECHO, echo)
+            return signs
+        if negative and (agrees := _AGREES.match(words)):
+            sign(Ternary.NO, Ground.WORD, agrees)
+            return signs
+        stripped = re.match(
+            r"(?:(?:and|well|but|so|now|just|i am|it is|that is|i have|honestly|really|god|lord|why) )*", words
+        )
+        begin = stripped.end() if stripped else 0
+        for at in dict.fromkeys((0, begin)):
+            no = _at(self._list("no"), words, at)
+            yes = _at(self._list("yes"), words, at)
+            if no and (not yes or no.end() >= yes.end()):
+                if not re.match(r" (?:problem|bother|trouble|worries)", words[no.end() :]):
+                    sign(Ternary.NO, Ground.WORD, no)
+                return signs
+            if yes:
+                sign(Ternary.YES, Ground.WORD, yes)
+                return signs
+        symptom = bool(kinds & {FindingKind.SYMPTOM, FindingKind.EVENT})
+        state = FindingKind.STATE in kinds
+        if over := self._list("over").search(words):
+            if symptom and not self._list("negations").search(words, 0, over.start()):
+                sign(Ternary.NO, Ground.MANNER, over)
+                return signs
+        if not self._list("others").search(words):
+            fine = self._list("fine").search(words)
+            bad = self._list("bad").search(words)
+            if fine and (symptom or state) and not self._list("negations").search(words, 0, fine.start()):
+                sign(Ternary.NO if symptom else Ternary.YES, Ground.MANNER, fine)
+                return signs
+            if bad and (symptom or state):
+                sign(Ternary.YES if symptom else Ternary.NO, Ground.MANNER, bad)
+                return signs
+        if FindingKind.ACT in kinds and (planned := self._list("planned").search(words)):
+            sign(Ternary.NO, Ground.MANNER, planned)
+            return signs
+        hedged = self._list("hedged_yes").search(words)
+        if hedged and len(words.split()) <= 7 and not self._list("negations").search(words, 0, hedged.start()):
+            sign(Ternary.YES, Ground.MANNER, hedged)
+        return signs
+
+
+def _at(phrases: Phrases, words: str, at: int) -> re.Match[str] | None:
+    match = phrases.search(words, at)
+    return match if match is not None and match.start() == at else None
+
+
+def _outweighs(firm: Sequence[_Sign], unsure: re.Match[str]) -> bool:
+    """Whether a firm word stands against the doubt: "I think so, maybe not" is no answer, "no, I couldn't say why" is."""
+    return any(each.start < unsure.start() and each.ground is Ground.WORD for each in firm) and not any(
+        each.start > unsure.start() for each in firm
+    )
+
+
+def _repeats_ask(spoken: Spoken, ask: Spoken, negations: Phrases) -> list[_Sign]:
+    """A reply in the question's own words affirms it, or denies it when negated."""
+    stems = {word[:4] for word in _CONTENT_WORD.findall(ask.text) if word not in _ASK_WORDS}
+    for match in _CONTENT_WORD.finditer(spoken.text):
+        if match[0] not in _ASK_WORDS and match[0][:4] in stems:
+            clause = spoken.clause_at(match.start())
+            if clause.mark == "?":
+                continue
+            denied = negations.search(spoken.text, clause.start, clause.end)
+            value = Ternary.NO if denied else Ternary.YES
+            return [_Sign(value, Ground.MANNER, match.start(), match.end())]
+    return []
