@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kiwipiepy import Kiwi, Token
@@ -15,7 +15,7 @@ _NO_CUT = frozenset({"게", "도록", "으러", "러", "려고", "으려고", "�
 _SURFACE_CUT = re.compile(
     r"(?<=[가-힣])(?:는데|은데|인데|던데|한데|ㄴ데|는디|은디|인디|던디|지만|지마는|니까|니께|응께|길래|더니|다가|거든|"
     r"[어아해여와워려]서|[어아해여와워]도|가꼬|가지고|갖고|때문에|땜에|탓에|덕분에|덕에|면서|구요|고요)(?=[\s,.]|$)"
-    r"|(?<= )(?:때문에|땜에|탓에|덕분에)|[.?!…,;\n]+"
+    r"|(?<=[어아려겨여와워해혀져려라]) (?:가|가꼬|갖고|가지고|갖구)(?= )|(?<= )(?:때문에|땜에|탓에|덕분에)|[.?!…,;\n]+"
 )
 _KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말|나서|보[니면])")
 
@@ -37,7 +37,9 @@ class Clause:
     supposed: bool = False  # a condition, a fear or a near miss
     planned: bool = False
     asking: bool = False
-    unsure: bool = False
+    bare: bool = False  # names things without a predicate: "열이요"
+    now: bool = False  # names the present: "지금은"
+    unsure: tuple[tuple[int, int], ...] = ()  # "I do not know", "I cannot remember"
 
     @property
     def span(self) -> tuple[int, int]:
@@ -49,9 +51,11 @@ _LONG_AGO = re.compile(
     r"몇 ?년|[두세네석넉여섯]{1,2} ?달 ?전|몇 ?달 ?전|지난 ?(?:봄|여름|가을|겨울)|코로나 ?때|지난달|처녀 ?때|총각 ?때"
 )
 _SINCE = re.compile(r"부터|이후로|뒤로|[이째]째|내내")
-_ECHO = re.compile(r"[\s,]*(?:[가-힣]{1,7}\s?){1,2}(?:이)?(?:요|라고요|라고|라니요|라니)\s*\?*\s*")
+_PREDICATES = frozenset({"VV", "VA", "VX", "XSV", "XSA", "VCN", "VV-I", "VV-R", "VA-I", "VA-R", "VX-I", "VX-R"})
+_NOW = re.compile(r"지금|오늘|이제|인제|인자|이젠|요새|요즘|현재|이자")
+_CONTINUES = re.compile(r"(?:고|며|면서|는데|은데|ㄴ데|데|는디|지만|거든|구|때)[\s,]*$")
 _QUESTION = re.compile(
-    r"\?\s*$|(?:나요|까요|인가요|는가요|습니까|ㅂ니까|입니까|을까|ㄹ까|ㄴ가|는가|은가|냐|노|능교|는교|남유|감유)[\s?]*$"
+    r"\?\s*$|(?:[았었있없하되인는될렸졌]나요|까요|인가요|는가요|습니까|ㅂ니까|입니까|을까|ㄹ까|ㄴ가|는가|은가|냐|노|능교|는교|남유|감유)[\s?]*$"
 )
 
 
@@ -67,7 +71,7 @@ def analyse(kiwi: Kiwi, text: str) -> list[Token]:
     return list(kiwi.tokenize(head)) if head.strip() else []
 
 
-def _cuts(text: str, tokens: list[Token]) -> Iterable[int]:
+def _cuts(text: str, tokens: Sequence[Token]) -> Iterable[int]:
     for match in _SURFACE_CUT.finditer(text):
         if not _KEEPS_ON.match(text, match.end()):
             yield match.end()
@@ -88,20 +92,22 @@ def _cuts(text: str, tokens: list[Token]) -> Iterable[int]:
             yield end
 
 
-def clauses_of(text: str, tokens: list[Token], lexicon: Lexicon) -> tuple[Clause, ...]:
-    """The clauses of the text in order. The subject of a clause holds on until another one is named."""
-    cuts = sorted(
-        {0, len(text), *(cut for cut in _cuts(text, tokens) if text[cut : cut + 1] in ("", " ", ",", ".", "?", "!"))}
-    )
+def clauses_of(text: str, tokens: Sequence[Token], lexicon: Lexicon) -> tuple[Clause, ...]:
+    """The clauses of the text in order. A subject holds on over the clauses that only continue its sentence."""
+    ends = ("", " ", ",", ".", "?", "!")
+    cuts = sorted({0, len(text), *(cut for cut in _cuts(text, tokens) if text[cut : cut + 1] in ends)})
     found: list[Clause] = []
-    other = household = past = False
+    other = household = False
     for start, end in zip(cuts, cuts[1:], strict=False):
         piece = text[start:end]
-        if not piece.strip(" ,.?!…;"):
+        if not piece.strip(" ,.?!…;~"):
             if found:
                 found[-1] = replace(found[-1], end=end, text=text[found[-1].start : end])
+                if not piece.strip(" ~,"):
+                    continue
+                other = household = False
             continue
-        clause = _marked(start, end, piece, text, lexicon)
+        clause = _marked(start, end, tokens, text, lexicon)
         names_other = lexicon.phrases("others").search(text, start, end)
         names_self = lexicon.phrases("selves").search(text, start, end)
         if names_self and (not names_other or names_other.start() < names_self.start()):
@@ -109,9 +115,8 @@ def clauses_of(text: str, tokens: list[Token], lexicon: Lexicon) -> tuple[Clause
         elif names_other:
             other = True
             household = lexicon.phrases("household").search(text, start, end) is not None
-        past = clause.past
-        found.append(replace(clause, other=other, household=household, past=past))
-        if re.search(r"[.?!]\s*$", piece):
+        found.append(replace(clause, other=other, household=household))
+        if not _CONTINUES.search(piece):
             other = household = False
     return tuple(found)
 
@@ -120,8 +125,11 @@ def _spans(name: str, text: str, start: int, end: int, lexicon: Lexicon) -> tupl
     return tuple(match.span() for match in lexicon.phrases(name).finditer(text, start, end))
 
 
-def _marked(start: int, end: int, piece: str, text: str, lexicon: Lexicon) -> Clause:
-    has = lambda name: lexicon.phrases(name).search(text, start, end) is not None  # noqa: E731
+def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: Lexicon) -> Clause:
+    def has(name: str) -> bool:
+        return lexicon.phrases(name).search(text, start, end) is not None
+
+    piece = text[start:end]
     since = _SINCE.search(piece) is not None
     long_ago = _LONG_AGO.search(piece) is not None and not since
     return Clause(
@@ -135,6 +143,8 @@ def _marked(start: int, end: int, piece: str, text: str, lexicon: Lexicon) -> Cl
         long_ago=long_ago,
         supposed=has("hypothetical"),
         planned=has("plans"),
-        asking=_QUESTION.search(piece) is not None or _ECHO.fullmatch(piece) is not None and len(piece.strip()) <= 9,
-        unsure=has("unsure"),
+        asking=_QUESTION.search(piece) is not None,
+        unsure=_spans("unsure", text, start, end, lexicon),
+        bare=not any(start <= token.start < end and token.tag in _PREDICATES for token in tokens),
+        now=_NOW.search(piece) is not None,
     )

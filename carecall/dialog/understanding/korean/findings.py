@@ -1,10 +1,11 @@
 """Reads from clauses what a Korean reply says of one finding: that it is there, or that it is not."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from carecall.dialog.understanding.korean.clauses import Clause
-from carecall.dialog.understanding.lexicon import FindingPhrases
+from carecall.dialog.understanding.lexicon import FindingPhrases, Phrases
 from carecall.domain.finding import Ternary
 
 EVENTS = frozenset({
@@ -13,6 +14,7 @@ EVENTS = frozenset({
 ACTS = frozenset({"ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed", "warm_home"})
 
 Span = tuple[int, int]
+_PAST_TENSE = re.compile(r"[았었했갔왔였렸졌쳤났](?!으면)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Statement:
     value: Ternary
     span: Span  # the words, in the reply
     clause: Clause
+    words: str = ""  # what the clause calls it
     weak: bool = False  # of an earlier time only, or carried over from another clause
 
 
@@ -34,10 +37,14 @@ def _cover(spans: Sequence[Span]) -> Span:
     return min(start for start, _ in spans), max(end for _, end in spans)
 
 
-def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> Statement | None:
-    """What the clause says of the finding; None when it does not speak of it."""
+def statement(
+    name: str, phrases: FindingPhrases, text: str, clause: Clause, also: Phrases | None = None
+) -> Statement | None:
+    """What the clause says of the finding, None when it does not speak of it. ``also``: further words for it."""
     absent = [match.span() for match in phrases.absent.finditer(text, clause.start, clause.end)]
     present = [match.span() for match in phrases.present.finditer(text, clause.start, clause.end)]
+    if also is not None and not present and not absent:
+        present = [match.span() for match in also.finditer(text, clause.start, clause.end)]
     if absent and present:
         if any(first <= other[0] < last for first, last in present for other in absent):
             absent = [] if present[0][0] < absent[0][0] or _longer(present[0], absent[0]) else absent
@@ -50,10 +57,12 @@ def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> 
         first, last = _cover(absent)
         turned = not inside and any(-1 <= first - end <= 1 or 0 <= start - last <= 4 for start, end in outside)
         spans = [*absent, *(outside if turned else [])]
-        return Statement(name, Ternary.YES if turned else Ternary.NO, _cover(spans), clause)
+        value = Ternary.YES if turned else Ternary.NO
+        return Statement(name, value, _cover(spans), clause, text[first:last])
     if not present:
         return None
-    denials = [each for each in clause.negations if not _within(each, present)]
+    aside = [*present, *clause.over, *clause.fine]
+    denials = [each for each in clause.negations if not _within(each, aside) and _reaches(each, present, text)]
     over = [each for each in clause.over if not _within(each, present)]
     well = [each for each in clause.fine if not _within(each, present)]
     spans = list(present)
@@ -69,7 +78,33 @@ def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> 
     weak = clause.past and (clause.long_ago or name not in EVENTS)
     if weak and value is Ternary.YES:
         value = Ternary.NO
-    return Statement(name, value, _cover(spans), clause, weak=weak)
+    return Statement(name, value, _cover(spans), clause, text[slice(*present[0])], weak=weak)
+
+
+def _reaches(negation: Span, words: Sequence[Span], text: str) -> bool:
+    """Whether the negation stands close enough to deny the words."""
+    if any("거나" in text[first : negation[0]] for first, _ in words):
+        return True
+    return any(negation[0] - last <= 14 if negation[0] >= last else first - negation[1] <= 3 for first, last in words)
+
+
+def settled(stated: Sequence[Statement]) -> Statement | None:
+    """What the statements about one finding come to: the latest, but a denial of another word takes nothing back."""
+    verdict: Statement | None = None
+    for each in stated:
+        if verdict is None or verdict.weak or not each.weak:
+            takes_back = (
+                verdict is None
+                or verdict.value is Ternary.NO
+                or each.value is Ternary.YES
+                or each.clause.now
+                or bool(each.clause.over)
+                or each.words[:2] == verdict.words[:2]
+                or _PAST_TENSE.search(verdict.clause.text) is not None
+            )
+            if takes_back:
+                verdict = each
+    return verdict
 
 
 def _longer(one: Span, other: Span) -> bool:
@@ -81,7 +116,12 @@ def _overlap(ones: Sequence[Span], others: Sequence[Span]) -> bool:
 
 
 def statements(
-    findings: Mapping[str, FindingPhrases], text: str, clauses: Sequence[Clause], *, usable: frozenset[str]
+    findings: Mapping[str, FindingPhrases],
+    text: str,
+    clauses: Sequence[Clause],
+    *,
+    usable: frozenset[str],
+    also: Mapping[str, Phrases],
 ) -> list[Statement]:
     """All statements of the clauses about the usable findings, in the order of the reply.
 
@@ -90,12 +130,13 @@ def statements(
     found: list[Statement] = []
     last: list[Statement] = []
     for clause in clauses:
-        if clause.unsure or clause.supposed or clause.asking:
+        if clause.supposed:
             continue
         here = [
             each
             for name, phrases in findings.items()
-            if name in usable and (each := statement(name, phrases, text, clause)) is not None
+            if name in usable and (each := statement(name, phrases, text, clause, also.get(name))) is not None
+            and all(_within(doubt, [each.span]) for doubt in clause.unsure)
         ]
         if here:
             last = here

@@ -1,5 +1,6 @@
 """What a Korean reply does: answers, asks back, wants to leave, chats."""
 
+import re
 from collections.abc import Sequence
 
 from kiwipiepy import Token
@@ -22,13 +23,25 @@ _ORDER = (
 )
 
 
-def named_intent(text: str, lexicon: Lexicon) -> tuple[Intent, str] | None:
+_WHO_ARE_YOU = re.compile(r"(?:님|씨|어르신|할머니|할아버지|선생님|여사님|본인)[가이은]?\s?(?:이?[세신]가?요|맞|이신|되[세시]|계)")
+_NOT_ME = re.compile(r"\s*(?:아니|아닌|아뇨|아녀|아닙|안 ?계|없[는어])")
+
+
+def named_intent(text: str, ask: str, lexicon: Lexicon) -> tuple[Intent, str] | None:
     """The intent that a set phrase of the reply gives away, and the phrase."""
+    if _WHO_ARE_YOU.search(ask) and (match := _NOT_ME.match(text)):
+        return Intent.WRONG_PERSON, match.group(0)
     for intent in _ORDER:
         phrases = lexicon.intents.get(intent)
         if phrases is not None and (match := phrases.search(text)):
             return intent, match.group(0)
     return None
+
+
+def only_fillers(text: str, lexicon: Lexicon) -> bool:
+    """Whether nothing but "um, that, well" is said; a single "어" is a yes."""
+    words = re.findall(r"[가-힣A-Za-z0-9]+", text)
+    return len(words) > 1 and not re.search(r"[가-힣A-Za-z0-9]", lexicon.phrases("fillers").mask(text, " "))
 
 
 def intelligible(tokens: Sequence[Token]) -> bool:
@@ -41,13 +54,18 @@ def intelligible(tokens: Sequence[Token]) -> bool:
     return ends and predicates
 
 
-def intent_of(text: str, tokens: Sequence[Token], lexicon: Lexicon, *, answers: bool, on_topic: bool) -> Intent:
+def intent_of(text: str, ask: str, tokens: Sequence[Token], lexicon: Lexicon, *, answers: bool, on_topic: bool) -> Intent:
     """The intent. ``answers``: the reply gives a value; ``on_topic``: it states something of the person's health."""
-    named = named_intent(text, lexicon)
+    named = named_intent(text, ask, lexicon)
     if named is not None:
         return named[0]
+    if only_fillers(text, lexicon):
+        return Intent.UNCLEAR
     if answers or on_topic:
         return Intent.ANSWER
+    unclear = lexicon.intents.get(Intent.UNCLEAR)
+    if unclear is not None and unclear.search(text):
+        return Intent.UNCLEAR
     small_talk = lexicon.intents.get(Intent.SMALL_TALK)
     if small_talk is not None and small_talk.search(text):
         return Intent.SMALL_TALK

@@ -61,7 +61,10 @@ def value_of(words: str) -> float | None:
 Reading = tuple[float, int, int]  # the value, and where it stands
 
 _W = r"(?<![가-힣0-9.])"
-_SINO_WORD = r"[일이삼사오육륙칠팔구십백영공](?:[ ]?[일이삼사오육륙칠팔구십백영공]){0,5}"
+_SINO_WORD = (
+    r"(?=[일이삼사오육륙칠팔구십백영공])(?:[일이삼사오육륙칠팔구]? ?백 ?)?(?:[일이삼사오육륙칠팔구]? ?십 ?)?"
+    r"(?:[영공일이삼사오육륙칠팔구](?! ?[십백]))?(?<! )"
+)
 _NATIVE_WORD = (
     r"(?:(?:열|스물|스무|서른|마흔|쉰|예순|일흔|여든|아흔)(?: ?(?:하나|한|둘|두|셋|세|넷|네|다섯|여섯|일곱|여덟|여덜|아홉))?"
     r"|하나|한|둘|두|셋|세|서너|넷|네|너댓|다섯|여섯|일곱|여덟|여덜|여덥|아홉)"
@@ -193,25 +196,23 @@ def meals(text: str) -> list[Reading]:
                 [*found[:-1], last] if last[0] not in (3.0,) and "삼시" not in text else [(3.0, found[0][1], last[2])]
             )
         return found
-    eaten: set[str] = set()
-    named = list(_MEAL_NAMES.finditer(text))
-    spans: list[tuple[int, int]] = []
-    for index, match in enumerate(named):
-        until = named[index + 1].start() if index + 1 < len(named) else len(text)
-        after = text[match.end() : until]
-        if re.match(r"(?:에|부터)\s?(?:일어|깨|눈|머리|열)", after):
-            continue
-        joined = index + 1 < len(named) and re.fullmatch(r"\s?(?:하고|이랑|랑|과|,|도|이고|부터)?\s?", after)
-        verdict_text = text[match.end() :] if joined else after
-        spans.append(match.span())
-        if _SKIPPED.search(verdict_text):
-            continue
-        eaten.add(match.group(0))
-    if spans:
-        count = float(len(eaten))
-        if re.search(r"다\s?(?:먹|묵|챙)|꼬박꼬박", text) and len(named) == 3:
-            count = 3.0
-        return [(count, spans[0][0], spans[-1][1])]
+    named = [
+        match
+        for match in _MEAL_NAMES.finditer(text)
+        if not re.match(r"(?:에|부터)?\s?(?:일어|깨|눈을?\s|머리|열[이은])", text[match.end() :])
+    ]
+    if named:
+        eaten: set[str] = set()
+        skipped = False
+        until = len(text)
+        for match in reversed(named):
+            after = text[match.end() : until]
+            if not re.fullmatch(r"\s?(?:하고|이랑|랑|과|,|도|이고|밥)?\s?", after):
+                skipped = _SKIPPED.search(after) is not None
+            if not skipped:
+                eaten.add(match.group(0))
+            until = match.start()
+        return [(float(len(eaten)), named[0].start(), named[-1].end())]
     if match := _NO_MEAL.search(text):
         return [(0.0, match.start(), match.end())]
     return []

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from kiwipiepy import Token
 
 from carecall.dialog.understanding.korean.clauses import Clause
-from carecall.dialog.understanding.korean.findings import ACTS, EVENTS, Statement
+from carecall.dialog.understanding.korean.findings import ACTS, Statement, settled
+from carecall.dialog.understanding.korean.intents import only_fillers
 from carecall.dialog.understanding.korean.numbers import temperatures
 from carecall.dialog.understanding.lexicon import Lexicon
 from carecall.dialog.understanding.meaning import AnswerReading, Asked
@@ -78,7 +79,7 @@ def _flipped(value: Ternary) -> Ternary:
     return {Ternary.YES: Ternary.NO, Ternary.NO: Ternary.YES}.get(value, value)
 
 
-_WORD_END = r"(?![가-힣])"
+_AGREES = re.compile(r"\s*(?:네|예|응|어|그럼|맞)[\s,.]")
 
 
 def _opening(text: str, lexicon: Lexicon) -> tuple[Ternary | None, int, int]:
@@ -117,13 +118,15 @@ def yes_or_no(
     evasive: bool,
 ) -> AnswerReading:
     """A Ternary with scores. ``evasive``: the reply does something else than to answer (asks back, waits, leaves)."""
-    content = _by_content(text, ask, clauses, stated)
+    content = _by_content(text, ask, clauses, stated, evasive=evasive)
     unsure = [each for each in clauses if each.unsure]
     if content is not None and not (unsure and content.confidence < 0.8):
         return content
     if unsure or evasive:
         quote = unsure[0].text.strip() if unsure else ""
         return _scored(Ternary.UNKNOWN, 0.85, quote)
+    if only_fillers(text, lexicon):
+        return _scored(Ternary.UNKNOWN, 0.9, "")
     opening, start, end = _opening(text, lexicon)
     tail = text[end:] if opening else text
     if opening is Ternary.NO and ask.negative and not re.search(r"없|읎|안 |전혀", text[start:end] + tail):
@@ -146,9 +149,15 @@ def yes_or_no(
     return _by_predicate(text, ask, clauses, tokens, lexicon)
 
 
-def _by_content(text: str, ask: Ask, clauses: Sequence[Clause], stated: Sequence[Statement]) -> AnswerReading | None:
+def _by_content(
+    text: str, ask: Ask, clauses: Sequence[Clause], stated: Sequence[Statement], *, evasive: bool
+) -> AnswerReading | None:
     wanted = set(ask.findings)
-    mine = [each for each in stated if each.id in wanted and not each.clause.other]
+    mine = [
+        each
+        for each in stated
+        if each.id in wanted and not each.clause.other and not each.clause.asking and not _echo(each, text, evasive=evasive)
+    ]
     if "fever" in wanted and (degrees := temperatures(text)):
         value, start, end = degrees[-1]
         celsius = value if value < 60 else (value - 32) * 5 / 9
@@ -163,14 +172,20 @@ def _by_content(text: str, ask: Ask, clauses: Sequence[Clause], stated: Sequence
         ]
     if not mine:
         return None
-    firm = [each for each in mine if not each.weak] or mine
-    if ask.findings and len(wanted) > 1 and any(each.value is Ternary.YES for each in firm):
-        chosen = [each for each in firm if each.value is Ternary.YES][-1]
-    else:
-        chosen = firm[-1]
+    verdicts = [settled([each for each in mine if each.id == name]) for name in dict.fromkeys(each.id for each in mine)]
+    known = [each for each in verdicts if each is not None]
+    chosen = next((each for each in reversed(known) if each.value is Ternary.YES), known[-1])
     value = _flipped(chosen.value) if ask.opposite else chosen.value
     start, end = chosen.span
     return _scored(value, 0.75 if chosen.weak else 0.92, text[start:end])
+
+
+def _echo(each: Statement, text: str, *, evasive: bool) -> bool:
+    """Whether the words only repeat the question's: "열이요?"."""
+    bare = each.clause.bare and each.value is Ternary.YES
+    if evasive and re.search(r"[가-힣]요(?=\s)", each.clause.text) and not each.clause.text.strip().endswith("요"):
+        return each.value is Ternary.YES
+    return bare and re.search(r"(?:요|라고|라니)[\s?.]*$", each.clause.text) is not None and not _AGREES.match(text)
 
 
 def _done(each: Statement) -> bool:
@@ -206,6 +221,3 @@ def _by_predicate(
         if ask.negative and re.search(r"있", clause.text) and not clause.negations:
             return _scored(Ternary.YES, 0.75, clause.text.strip())
     return _scored(Ternary.UNKNOWN, 0.6, "")
-
-
-__all__ = ["EVENTS", "FEVER_FROM_C", "Ask", "ask_of", "yes_or_no"]

@@ -13,7 +13,7 @@ from carecall.dialog.red_flags import load_red_flag_phrases
 from carecall.dialog.understanding.korean.choices import choice_in
 from carecall.dialog.understanding.korean.clauses import Clause, analyse, clauses_of, plain
 from carecall.dialog.understanding.korean.durations import days_in
-from carecall.dialog.understanding.korean.findings import ACTS, Statement, statements
+from carecall.dialog.understanding.korean.findings import ACTS, Statement, settled, statements
 from carecall.dialog.understanding.korean.intents import intent_of, named_intent
 from carecall.dialog.understanding.korean.numbers import number_in, temperatures
 from carecall.dialog.understanding.korean.polarity import Ask, ask_of, yes_or_no
@@ -36,8 +36,9 @@ _GOOD_NEWS = re.compile(
 _BAD_NEWS = re.compile(
     r"아[프파픈픔팠플픕]|아퍼|힘[들드]|슬[프퍼]|죽었|돌아가[셨시]|수술|입원|다[쳤치쳐친]|못 ?(?:걷|일어|움직|먹|자|잤)|거동|괴[롭로]|속상|걱정|무서|불안|눈물|외[롭로]|서러|죽겠|부러|아이고|불편|답답|안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
 )
-_NOT_A_FINDING = ACTS
 _ABOUT_MEDICINE = re.compile(r"(?<![가-힣])약(?!속|간|국|수|초|혼|과)|[혈감당알]{1}[가-힣]{0,2}약|인슐린|복용|주사기")
+_GOES_ON = re.compile(r"(?:더|계속|자꾸|여전히|아직도?|심하게|밤에|아침에|조금씩?|가끔|많이)\s?[가-힣]{0,3}\s?(?:나[와요고네는와온옵]|하[네고는]|해[요]?|심해|그래|아[프파]|더해)|똑같|그대로|여전|심해[졌지]|더해[요졌]?|더 ?심")
+_NO_LONGER = re.compile(r"(?:이제|인제|인자|이젠|지금은|오늘은|요새는|요즘은)[가-힣 ]{0,5}(?:안|없|읎|괜찮|멀쩡|말짱)")
 _EVASIVE = frozenset({
     Intent.REPEAT_REQUEST, Intent.WAIT_REQUEST, Intent.CALL_LATER, Intent.WRONG_PERSON, Intent.STOP_CALLING,
     Intent.WHO_IS_THIS, Intent.WANTS_HUMAN, Intent.OUT_OF_SCOPE_QUESTION, Intent.MEDICAL_QUESTION, Intent.SERVICE_REQUEST,
@@ -85,14 +86,17 @@ class KoreanRules:
         clauses = clauses_of(text, tokens, self._lexicon)
         stated = self._statements(text, ask, asked, clauses)
         red_flags = red_flags_in(text, clauses, self._flags, self._lexicon)
-        named = named_intent(text, self._lexicon)
+        named = named_intent(text, asked.text, self._lexicon)
         evasive = named is not None and named[0] in _EVASIVE
         answer = self._answer(text, ask, asked, clauses, stated, tokens, today, evasive=evasive)
         volunteered = _volunteered(text, stated)
-        answers = answer is not None and answer.value not in (None, Ternary.UNKNOWN)
+        bearing = answer
+        if asked.type is AnswerType.OPEN:
+            bearing = yes_or_no(text, ask, clauses, stated, tokens, self._lexicon, evasive=evasive)
+        answers = bearing is not None and bearing.value not in (None, Ternary.UNKNOWN)
         unsure = any(each.unsure for each in clauses)
         intent = intent_of(
-            text, tokens, self._lexicon, answers=answers or unsure, on_topic=bool(volunteered or red_flags)
+            text, asked.text, tokens, self._lexicon, answers=answers or unsure, on_topic=bool(volunteered or red_flags)
         )
         return Understanding(
             intent=intent,
@@ -107,7 +111,16 @@ class KoreanRules:
         usable = frozenset(self._lexicon.findings) - (ACTS - set(ask.findings))
         if "medication_missed" not in ask.findings and not _ABOUT_MEDICINE.search(text):
             usable -= {"medication_missed"}
-        return statements(self._lexicon.findings, text, clauses, usable=usable)
+        also = {name: self._lexicon.phrases(f"asked_{name}") for name in ask.findings}
+        found = statements(self._lexicon.findings, text, clauses, usable=usable, also=also)
+        if len(ask.findings) == 1 and clauses and not any(each.clause is clauses[0] for each in found):
+            first = clauses[0]
+            start = first.start + len(first.text) - len(first.text.lstrip())
+            if ask.of_trouble and not first.negations and not first.over and _GOES_ON.search(first.text):
+                found.insert(0, Statement(ask.findings[0], Ternary.YES, (start, first.end), first))
+            elif (_NO_LONGER.search(first.text) or first.over) and not first.other:
+                found.insert(0, Statement(ask.findings[0], Ternary.NO, (start, first.end), first))
+        return found
 
     def _answer(
         self,
@@ -145,11 +158,12 @@ def _dialogs_dir() -> Path:
 
 def _volunteered(text: str, stated: list[Statement]) -> tuple[FindingReading, ...]:
     """The findings that the reply's own words state of the recipient, the latest word on each."""
+    mine = [each for each in stated if each.id not in ACTS and not each.clause.other and not each.clause.asking]
     latest: dict[str, Statement] = {}
-    for each in stated:
-        if each.id in _NOT_A_FINDING or each.clause.other or (each.weak and each.id not in latest):
-            continue
-        latest[each.id] = each
+    for name in dict.fromkeys(each.id for each in mine):
+        verdict = settled([each for each in mine if each.id == name])
+        if verdict is not None and not verdict.weak:
+            latest[name] = verdict
     pain = latest.get("pain")
     if pain is not None:
         for name in ("headache", "sore_throat", "chest_pain", "myalgia"):

@@ -68,7 +68,7 @@ def _counts(
     mine = [each for each in clauses if each.start < end and start < each.end]
     if any(each.long_ago for each in mine) and not re.search(r"지금도|아직도|요즘도|또", sentence):
         return False
-    if any(each.supposed for each in mine) and not name.startswith("suicid"):
+    if mine and mine[-1].supposed and name not in ("suicidal_intent", "abuse_or_violence"):
         return False
     rest = text[end:]
     if name not in ("suicidal_intent", "asks_for_help") and _RECOVERED.search(rest):
