@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +19,8 @@ from carecall.settings import settings
 __all__ = ["DialogFileError", "dialog_names", "find_dialog", "json_schema", "load_dialog"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*\.(en|ko)")
+_FINDINGS = re.compile(r"^findings:[ \t]*(?:#.*)?\n((?:[ \t#].*\n|\n)*)", re.MULTILINE)
+_FINDING = re.compile(r"^  ([a-z][a-z0-9_]*):", re.MULTILINE)
 _AGENDA = re.compile(rb"^agenda\s*:", re.MULTILINE)
 
 
@@ -70,18 +71,18 @@ def find_dialog(dialogs_dir: Path, name: str) -> Dialog:
 
 
 def _lexicon_findings(dialogs_dir: Path, language: Language) -> frozenset[str] | None:
-    """What understanding hears in any reply: the findings of the lexicon beside the dialog, else of the one in use."""
+    """What understanding hears in any reply: the findings of the lexicon beside the dialog, else of the one in use.
+
+    Read off the lines: to parse all the lexicon's expressions would take longer than all else.
+    """
     path = dialogs_dir / f"lexicon.{language}.yaml"
     if not path.is_file():
         path = settings().dialogs_dir / path.name
-    return _finding_ids(path, path.stat().st_mtime_ns) if path.is_file() else None
-
-
-@cache
-def _finding_ids(lexicon: Path, changed_ns: int) -> frozenset[str] | None:
-    content = read_yaml(lexicon).value
-    findings = content.get("findings") if isinstance(content, dict) else None
-    return frozenset(findings) if isinstance(findings, dict) else None
+    try:
+        block = _FINDINGS.search(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return frozenset(_FINDING.findall(block[1])) if block else None
 
 
 def _has_agenda(path: Path) -> bool:
