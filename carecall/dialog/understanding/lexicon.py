@@ -20,7 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from carecall.domain.language import Language
 from carecall.errors import CareCallError
 
-_CLASS = re.compile(r"\{([a-z_]+)\}")
+_CLASS = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
 class VocabularyError(CareCallError):

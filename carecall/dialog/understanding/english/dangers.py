@@ -15,7 +15,7 @@ _NEGATED_FIRMLY = re.compile(r"\b(?:no|never|without|(?:do|did|have|am|has|is|wa
 _SETTLED = re.compile(
     r"\b(?:fine now|all right now|okay now|better now|gone now|stopped now|came right|right as rain|it passed|"
     r"(?:got|went|got straight|got right|got myself) (?:straight |right |back )*up again|got straight back up|got back up|"
-    r"has stopped|(?:is |are |all )?gone|went away|cleared up|stopped in no time|over now|back to normal|fixed|sorted|mended|"
+    r"has stopped|(?:it|that|they|pain|all|now) (?:is |are |has |s )?(?:all )?gone(?! (?:blue|dead|numb|tight|black|limp))|went away|cleared up|stopped in no time|over now|back to normal|fixed|sorted|mended|"
     r"healed|home now|fine again|wore off|came back on|back on now)\b"
 )
 _PAST_ALLOWED = frozenset({"suicidal_intent"})

@@ -25,7 +25,7 @@ _SMALL = "|".join(sorted(_UNITS, key=len, reverse=True))
 _TEN = "|".join(_TENS)
 _NUMBER = re.compile(
     rf"\b(?:\d+(?:[.,]\d+)?|(?:a |one |1 )?hundred|{_TEN}|{_SMALL})"
-    rf"(?: (?:and|point|a hundred|hundred|{_TEN}|{_SMALL}|\d+(?:[.,]\d+)?|dot)(?= |$))*"
+    rf"(?: (?:and(?! a half| a quarter| three quarters)|point|a hundred|hundred|{_TEN}|{_SMALL}|\d+(?:[.,]\d+)?|dot)(?= |$))*"
     r"(?: and (?:a half|a quarter|three quarters))?\b"
 )
 _COUNTS = {

@@ -12,6 +12,7 @@ LONGEST = 3000  # characters that are read; a longer turn is several minutes of 
 
 _TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*'?|[.?!,;:…—–-]+|[½¼¾°%]|&")
 _FILLERS = frozenset("um uh er erm umm uhh hmm hm mm ah oh ooh eh ach aw aww och phew gosh goodness lordy".split())
+_BEFORE_ZERO = frozenset("one ninety thirty hundred".split())
 _STUTTER = frozenset("i the a my it is and to of in on he she we you they was am have not do did can".split())
 
 _WHOLE = {
@@ -73,9 +74,9 @@ _BREAK_BEFORE = re.compile(
     r"(?:and|or|so|yet|still|now|just|only|it is just|just a|mind you|even so|touch wood|thank god|thank goodness)"
     r"(?= (?:i|my|it|that|he|she|they|we|you|there|no|not|never|the|this|his|her|had|have|has|can|could|did|do|am|is|"
     r"got|been|feel|feeling|been|went|going|none|nothing|nobody|woke|slept|ate|took|a|an|some|then|just|still|"
-    r"everything|everyone|never|hardly|barely|what|who|how|now|today|yes|dizzy|worn|tired|couldn))|"
+    r"everything|everyone|never|hardly|barely|what|who|how|now|today|yes|dizzy|worn|tired|couldn)\b)|"
     r"i(?= (?:am|have|had|do|did|was|can|could|feel|felt|got|get|would|will|just|still|never|went|took|ate|think|"
-    r"hardly|really|only|slept|woke|fell|keep|ache|sleep|know|want|need|might|ran|see|saw|hurt|must|used|haven|lost))|"
+    r"hardly|really|only|slept|woke|fell|keep|ache|sleep|know|want|need|might|ran|see|saw|hurt|must|used|haven|lost)\b)|"
     r"it is|it was|that is|that was|there is|there was|he is|she is|they are|we are|you are|he|she|they|"
     r"my (?=\w+ (?:is|s|are|has|was|hurts?|aches?|feels?|keeps?))|"
     r"(?:no|none|not|nothing) (?=\w+ (?:either|no|not|at all|or)\b)|no (?=\w+ no )|no more |"
@@ -83,7 +84,7 @@ _BREAK_BEFORE = re.compile(
     r")\b"
 )
 _NO_BREAK_AFTER = re.compile(
-    r"\b(?:that|when|if|think|reckon|believe|guess|suppose|say|said|says|know|sure|hope|wish|as|than|what|where|how|why|"
+    r"\b(?:i|that|when|if|think|reckon|believe|guess|suppose|say|said|says|know|sure|hope|wish|as|than|what|where|how|why|"
     r"before|after|since|every time|time|all|like|and|or|but|so|then|because|though|although|while|until|unless|except|"
     r"whether|did|do|have|am|can|will|should|could|would|is|are|was|only|which|who|tell|told|thought|feel|felt|mean|"
     r"the|a|where|just|still|now|once|in case|too|being|swear|wonder|wondering|had|minute|second|moment|makes?|made|"
@@ -123,7 +124,8 @@ class Spoken:
                     marks.append((length, mark))
                 continue
             following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
-            if token in _FILLERS or (words and token == words[-1] and token in _STUTTER):
+            zero = token == "oh" and words and words[-1] in _BEFORE_ZERO  # "one oh two"
+            if (token in _FILLERS and not zero) or (words and token == words[-1] and token in _STUTTER):
                 continue
             for word in _expand(token, following).split():
                 words.append(word)

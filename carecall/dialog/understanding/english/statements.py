@@ -35,6 +35,7 @@ class Statement:
 _SPECIFIC_PAINS = ("chest_pain", "headache", "sore_throat", "myalgia")
 _ECHO = re.compile(r"(?:feeling |any |a |no |the |my )?\w+(?: \w+)?$")
 _WORDS_OF_A_LIST = 4
+_NEAR = 3  # words: "not full of energy", but not "wasn't out of breath and full of energy"
 _LIST_VERB = re.compile(
     r"\b(?:is|are|am|was|were|have|has|had|hurts?|feel|feels|got|keeps?|can|do|did|does|been|i|my)\b"
 )
@@ -96,7 +97,8 @@ class Statements:
             return
         after = denials[end:stop]
         value = present
-        if self.denied(spoken, denials, clause, start) or _DENIED_AFTER.fullmatch(after):
+        reach = clause if present else replace(clause, start=max(clause.start, _words_back(denials, start, _NEAR)))
+        if self.denied(spoken, denials, reach, start) or _DENIED_AFTER.fullmatch(after):
             value = not value
         elif present and self._is_over(denials, clause, start, end, stop):
             value = False
@@ -197,6 +199,12 @@ class Statements:
                 kind = self._lexicon.findings[name].kind
                 if kind is FindingKind.SYMPTOM:
                     yield Statement(name, Ternary.NO, clause.start, clause.end)
+
+
+def _words_back(text: str, offset: int, words: int) -> int:
+    for _ in range(words):
+        offset = max(text.rfind(" ", 0, max(offset - 1, 0)) + 1, 0)
+    return offset
 
 
 def _without_general_pain(found: list[Statement]) -> list[Statement]:
