@@ -32,7 +32,7 @@ MOST_SILENCES = 2  # gentle prompts before the goodbye
 MOST_FAREWELLS = 3  # a goodbye that is talked over is said again
 MOST_CUTS = 3  # times a question that was cut off before it was whole does not count as put
 ENOUGH_DOUBT = 2  # times that someone says that they do not know
-TERSE = 3  # words of a reply that holds nothing but its answer
+BARE = 3  # words of a reply that holds nothing but a yes or no
 SURE = 0.6  # a reading below this confidence is confirmed before it is recorded
 
 _PLAUSIBLE: dict[Unit, tuple[float, float]] = {
@@ -413,11 +413,12 @@ def _words(candidate: Candidate, question: Question) -> str:
 def _feeling(state: State, earlier: Findings, heard: Heard, asked: Question | None, dialog: Dialog) -> Feeling:
     """How the turn is to be met. One piece of bad news outweighs all else; no relief while something is amiss."""
     mood = heard.understanding.feeling
-    if asked is not None and not asked.bad and not heard.understanding.volunteered and _terse(heard.text):
-        mood = Feeling.NEUTRAL  # a bare no to a question without bad answers is no bad news
     amiss = [rule for rule in dialog.triage if holds(rule.when, state.findings)]
     matters = {code for rule in dialog.triage for code in findings_of(rule.when)}
     value = state.findings[asked.code].value if asked is not None and asked.code in state.findings else None
+    bare = len(heard.text.split()) <= BARE and not heard.understanding.volunteered
+    if bare and value in (Ternary.YES, Ternary.NO):
+        mood = Feeling.NEUTRAL  # what a bare yes or no means is the dialog's to say
     if (
         mood is Feeling.BAD
         or any(not holds(rule.when, earlier) for rule in amiss)
@@ -429,10 +430,6 @@ def _feeling(state: State, earlier: Findings, heard: Heard, asked: Question | No
     if asked is not None and asked.type is AnswerType.YES_NO and asked.bad and value in (Ternary.YES, Ternary.NO):
         good = True
     return Feeling.GOOD if good and not amiss else Feeling.NEUTRAL
-
-
-def _terse(text: str) -> bool:
-    return len(text.split()) <= TERSE
 
 
 # Findings
@@ -455,7 +452,8 @@ def _answer(state: State, heard: Heard, asked: Question) -> tuple[State, Candida
             return _record(state, asked, candidate.value, heard.evidence(reading.quote), candidate.layer), None
         return state, None
     if asked.type is AnswerType.OPEN:
-        if heard.understanding.intent in _ANSWERS_OPEN and heard.text.strip():
+        again = heard.understanding.intent is Intent.UNCLEAR and state.puts.get(asked.code, 0) > 1
+        if heard.text.strip() and (again or heard.understanding.intent in _ANSWERS_OPEN):
             return _record(state, asked, heard.text.strip(), heard.evidence(""), Layer.RULES), None
         return _unusable(state, heard, asked), None
     value = _value(reading, asked)

@@ -1,4 +1,4 @@
-"""A synthetic recipient. It knows no line: told which question the agent put, it says what comes next."""
+"""A synthetic recipient. It knows no line: told which question is open, it says what comes next."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Persona:
         self._greeted = False
 
     def react(self, asked: str | None) -> Reaction:
-        """The reaction to an agent turn; ``asked`` is the code of the question that it put, if it put one."""
+        """The reaction to an agent turn; ``asked`` is the code of the question that is open, if one is."""
         recipient = self._recipient
         if self._silent > 0:
             self._silent -= 1

@@ -48,7 +48,6 @@ class TextLine:
     def __init__(self, manager: DialogManager) -> None:
         self._manager = manager
         self._now_s = 0.0
-        self.asked: str | None = None  # code of the question that the last agent turn put
 
     async def open(self) -> AsyncIterator[Sentence]:
         """The agent's first turn."""
@@ -71,11 +70,9 @@ class TextLine:
     async def _speak(self, sentences: AsyncIterator[Sentence]) -> AsyncIterator[Sentence]:
         self._now_s += PAUSE_S
         started_s, said = self._now_s, list[str]()
-        self.asked = None
         async for sentence in sentences:
             said.append(sentence.text)
             self._now_s += len(sentence.text) / CHARACTERS_A_SECOND
-            self.asked = sentence.asks or self.asked
             yield sentence
         await self._manager.spoken(" ".join(said), started_s=started_s, ended_s=self._now_s)
 
@@ -130,7 +127,7 @@ async def run_text_call(
     async for _ in line.open():
         pass
     while not manager.ended and len(kept.turns) < MOST_TURNS:
-        reaction = persona.react(line.asked)
+        reaction = persona.react(None if manager.asking is None else manager.asking.code)
         if reaction.hangs_up:
             break
         async for _ in line.hear(reaction.text):

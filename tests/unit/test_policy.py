@@ -362,6 +362,21 @@ def test_what_is_said_to_an_open_question_is_kept_word_for_word() -> None:
     assert call.value("small_talk") == "I look after my roses"
 
 
+def test_what_stays_unclear_of_an_open_question_is_kept_all_the_same() -> None:
+    call = Call().until("small_talk")
+    assert asked(call.say(Intent.UNCLEAR, "I knit")) == ["small_talk"]
+    call.say(Intent.UNCLEAR, "knitting")
+    assert call.value("small_talk") == "knitting"
+
+
+def test_what_a_bare_no_means_is_the_dialogs_to_say() -> None:
+    call = Call().until("medication_missed")
+    acts = call.hear(Understanding(Intent.ANSWER, AnswerReading(Ternary.NO, "no"), feeling=Feeling.BAD), "no")
+    assert acts[0] == Acknowledge(Feeling.GOOD, "medication_missed")
+    acts = call.hear(Understanding(Intent.ANSWER, AnswerReading(Ternary.NO, "no"), feeling=Feeling.BAD), "no")
+    assert acts[0] == Acknowledge(Feeling.NEUTRAL, "went_out")
+
+
 def test_a_quote_that_was_not_said_is_not_evidence() -> None:
     call = Call().until("ate")
     call.hear(Understanding(Intent.ANSWER, AnswerReading(Ternary.YES, "made up")), "yes I did")
