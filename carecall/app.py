@@ -124,6 +124,8 @@ class Program:
             language_model=self.language_model,
             llm_deadline_s=self.settings.llm_deadline_s,
         )
+        shared = self.shared_lines(dialog)
+        own = [line for line in manager.vetted_lines() if line not in shared]
         self._calls.add(attempt_id)
         self._no_calls.clear()
         try:
@@ -131,7 +133,7 @@ class Program:
                 telephone_transport(stream),
                 manager,
                 self.speech.stt(dialog.language),
-                self.speech.tts(dialog.language, keep=self.shared_lines(dialog)),
+                self.speech.tts(dialog.language, keep=shared, ahead=own),
                 patience=Patience(hold_s=recipient.patience_s),
                 recording=recording,
             )

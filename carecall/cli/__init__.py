@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from carecall import __version__
+from carecall import __version__, logs
 from carecall.errors import CareCallError
 from carecall.settings import settings
 
@@ -30,7 +30,8 @@ def _options(
         raise typer.Exit
 
 
-for _group in ("models", "talk", "serve", "people"):
+logs.configure("WARNING")
+for _group in ("demo", "talk", "serve", "models", "people", "evaluate", "doctor"):
     importlib.import_module(f"carecall.cli.{_group}").register(app)
 
 

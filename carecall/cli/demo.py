@@ -4,25 +4,26 @@ import asyncio
 import json
 import statistics
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import carecall.simulation
 from carecall import model_files
 from carecall.cli.serve import model_names
-from carecall.domain.report import Report
+from carecall.cli.talk import print_report, report_json
 from carecall.domain.turn import Speaker, Turn
 from carecall.errors import SimulationError
 from carecall.settings import Settings, settings
 from carecall.simulation.scenario import load_scenario
-from carecall.simulation.server import RunningServer, running_server
-from carecall.simulation.voice_call import VoiceResult, run_voice_call
-from carecall.store import Store
+
+if TYPE_CHECKING:
+    from carecall.simulation.server import RunningServer
+    from carecall.simulation.voice_call import VoiceResult
 
 _NAMES = {Speaker.AGENT: "CareCall", Speaker.RECIPIENT: "Anna"}
 
@@ -40,6 +41,10 @@ def demo(
     Starts the server, speaks and listens with the real models, and prints the transcript, the latency of each answer,
     and the report with its evidence. Needs no account, no key and no telephone.
     """
+    from carecall.simulation.server import running_server
+    from carecall.simulation.voice_call import run_voice_call
+    from carecall.store import Store
+
     effective = settings().model_copy(update={"record_calls": True})
     console = Console(stderr=True, quiet=as_json)
     for name in model_names(effective):
@@ -66,7 +71,7 @@ def demo_scenario() -> Path:
     return Path(carecall.simulation.__file__).parent / "demo.en.yaml"
 
 
-def _render_phrases(server: RunningServer, console: Console) -> None:
+def _render_phrases(server: "RunningServer", console: Console) -> None:
     """Wait until the audio of the fixed lines is there: once, a minute or two; later at once."""
     columns = (
         SpinnerColumn(),
@@ -103,83 +108,28 @@ def percentile(values: list[float], share: float) -> float:
     return cuts[round(share * 100) - 1]
 
 
-def report_json(report: Report) -> dict[str, Any]:
-    """A report as plain JSON values."""
-    return {
-        "dialog": f"{report.dialog_id}.{report.dialog_language}",
-        "version": report.dialog_version,
-        "outcome": report.outcome,
-        "urgency": report.urgency,
-        "findings": [
-            {
-                "code": finding.code,
-                "value": finding.value,
-                "unit": finding.unit,
-                "layer": finding.layer,
-                "evidence": [
-                    {"turn": each.turn, "quote": each.quote, "start_s": each.start_s} for each in finding.evidence
-                ],
-            }
-            for finding in report.findings
-        ],
-        "notes": list(report.notes),
-    }
-
-
-def alerts_json(report: Report) -> list[dict[str, Any]]:
-    return [
-        {
-            "code": alert.code,
-            "urgency": alert.urgency,
-            "reason": alert.reason,
-            "evidence": [{"turn": each.turn, "quote": each.quote} for each in alert.evidence],
-        }
-        for alert in report.alerts
-    ]
-
-
-def _as_json(call: VoiceResult) -> dict[str, Any]:
+def _as_json(call: "VoiceResult") -> dict[str, Any]:
     latencies = list(call.latencies)
     return {
-        "transcript": [
-            {
-                "index": turn.index,
-                "speaker": turn.speaker,
-                "text": turn.text,
-                "started_s": round(turn.started_s, 2),
-                "ended_s": round(turn.ended_s, 2),
-                "asked": turn.asked,
-                "interrupted": turn.interrupted,
-            }
-            for turn in call.result.turns
-        ],
+        "transcript": [asdict(turn) for turn in call.result.turns],
         "latency": {
             "p50_s": round(percentile(latencies, 0.5), 3),
             "p95_s": round(percentile(latencies, 0.95), 3),
             "turns_s": [round(value, 3) for value in latencies],
         },
         "report": report_json(call.result.report),
-        "alerts": alerts_json(call.result.report),
+        "alerts": report_json(call.result.report)["alerts"],
         "recording": call.recording,
         "passed": call.result.passed,
     }
 
 
-def _show(console: Console, call: VoiceResult, effective: Settings) -> None:
+def _show(console: Console, call: "VoiceResult", effective: Settings) -> None:
     report, latencies = call.result.report, list(call.latencies)
     each = "  ".join(f"{value:.2f}" for value in latencies)
     console.print(f"\n[bold]Answer latency[/] (end of speech → agent's first audio on the line): {each} s")
     console.print(f"p50 {percentile(latencies, 0.5):.2f} s, p95 {percentile(latencies, 0.95):.2f} s\n")
-    table = Table("finding", "value", "the words it rests on", title=f"Report: {report.outcome}, {report.urgency}")
-    for finding in report.findings:
-        quotes = "; ".join(f"“{each.quote}” (turn {each.turn})" for each in finding.evidence)
-        value = f"{finding.value:g} {finding.unit or ''}" if isinstance(finding.value, float) else str(finding.value)
-        table.add_row(finding.code, value.strip(), quotes)
-    console.print(table)
-    for alert in report.alerts:
-        console.print(f"[bold red]{alert.urgency}[/]: {alert.reason}")
-    for note in report.notes:
-        console.print(f"note: {note}")
+    print_report(report)
     console.print(f"\nRecording: {call.recording}")
     console.print(f"Database:  {effective.database}")
     console.print(

@@ -1,7 +1,7 @@
 """Chooses the speech services that the settings name: this machine's, or any pipecat service by dotted path."""
 
 import importlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,11 @@ class Speech:
         assert self._transcriber is not None
         return WhisperSTTService(self._transcriber, language, prompt=prompt)
 
-    def tts(self, language: Language, *, keep: Collection[str] = ()) -> TTSService:
-        """A voice for one call. ``keep``: lines without personal data."""
+    def tts(self, language: Language, *, keep: Collection[str] = (), ahead: Sequence[str] = ()) -> TTSService:
+        """A voice for one call. ``keep``: lines without personal data; ``ahead``: lines to render at its start."""
         phrases = self.phrases(language)
         if phrases is not None:
-            return VoiceTTSService(phrases, keep=keep)
+            return VoiceTTSService(phrases, keep=keep, ahead=ahead)
         service: TTSService = _service(_tts_name(self._settings, language), TTSService, self._settings.tts_options)
         return service
 

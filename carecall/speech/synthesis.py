@@ -1,11 +1,11 @@
 """A voice on this machine as a pipecat TTS service."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipecat.frames.frames import ErrorFrame, Frame, TTSAudioRawFrame
+from pipecat.frames.frames import ErrorFrame, Frame, StartFrame, TTSAudioRawFrame
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
@@ -19,8 +19,10 @@ _executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voice")
 class VoiceTTSService(TTSService):
     """Speaks lines from the phrase cache at once, and renders what is not in it off the event loop."""
 
-    def __init__(self, phrases: PhraseCache, *, keep: Collection[str] = (), **kwargs: Any) -> None:
-        """``keep``: lines without personal data, which may be kept on disk once rendered."""
+    def __init__(
+        self, phrases: PhraseCache, *, keep: Collection[str] = (), ahead: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        """``keep``: lines without personal data, which may be kept on disk; ``ahead``: lines to render at the start."""
         super().__init__(
             push_start_frame=True,
             push_stop_frames=True,
@@ -30,17 +32,25 @@ class VoiceTTSService(TTSService):
         )
         self._phrases = phrases
         self._keep = frozenset(keep)
+        self._ahead = ahead
 
     def can_generate_metrics(self) -> bool:
         return True
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        for line in self._ahead:
+            if self._phrases.get(line) is None:
+                _executor.submit(self._render, line)
+
+    def _render(self, line: str) -> bytes:
+        return self._phrases.render(line, on_disk=line in self._keep)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         audio = self._phrases.get(text)
         if audio is None:
             try:
-                audio = await asyncio.get_running_loop().run_in_executor(
-                    _executor, lambda: self._phrases.render(text, on_disk=text in self._keep)
-                )
+                audio = await asyncio.get_running_loop().run_in_executor(_executor, self._render, text)
             except SpeechError as error:
                 yield ErrorFrame(error=str(error))
                 return
