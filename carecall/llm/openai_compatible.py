@@ -108,11 +108,11 @@ class OpenAICompatible:
         try:
             async with self._client.stream("POST", self._url, json=request) as response:
                 self._check(response.status_code, response.reason_phrase)
+                self._check_size(int(response.headers.get("content-length", 0)))
                 body = b""
                 async for chunk in response.aiter_bytes():
                     body += chunk
-                    if len(body) > _LARGEST_REPLY:
-                        raise LanguageModelError(f"{self._server} sent more than {_LARGEST_REPLY // 1024} KiB.")
+                    self._check_size(len(body))
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise LanguageModelError(
                 f"{self._server} cannot be reached or broke off ({type(error).__name__}). Check CARECALL_LLM."
@@ -126,6 +126,10 @@ class OpenAICompatible:
                 f"{self._server} does not answer like an OpenAI-compatible server. Check CARECALL_LLM."
             )
         return content.strip()
+
+    def _check_size(self, size: int) -> None:
+        if size > _LARGEST_REPLY:
+            raise LanguageModelError(f"{self._server} sent more than {_LARGEST_REPLY // 1024} KiB.")
 
     def _check(self, status: int, phrase: str) -> None:
         if status == HTTPStatus.OK:

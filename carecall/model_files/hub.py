@@ -31,7 +31,7 @@ def download(hub: Hub, file: File, folder: Path, progress: FetchProgress) -> Pat
     endpoint = os.environ.get("HF_ENDPOINT") or None
     source = f"{hub.repository}/{file.name} at {hub.revision[:12]}"
     disable_progress_bars()
-    progress.doing(f"downloading {file.name}")
+    progress.doing("downloading")
     try:
         url = huggingface_hub.hf_hub_url(hub.repository, file.name, revision=hub.revision, endpoint=endpoint)
         published = huggingface_hub.get_hf_file_metadata(url)

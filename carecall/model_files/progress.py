@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class FetchProgress:
@@ -17,12 +17,12 @@ class FetchProgress:
     def __init__(self, title: str, total: int, *, shown: bool) -> None:
         self._title = title
         self._total = total
-        self._console = Console(stderr=True, quiet=not shown)
+        self._shown = shown
+        self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.fields[title]}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             DownloadColumn(),
-            TransferSpeedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=self._console,
@@ -34,6 +34,7 @@ class FetchProgress:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
+        self._print("fetching")
         self._bar.start()
         return self
 
@@ -52,11 +53,14 @@ class FetchProgress:
             total = min(sum(self._done.values()), self._total)
             self._bar.update(self._task, completed=total)
             tenth = total * 10 // max(self._total, 1)
-            if tenth > self._tenth and not self._console.is_terminal:
-                self._console.print(
-                    f"{self._title}: {tenth * 10} % of {self._total / 1e6:,.0f} MB", highlight=False, soft_wrap=True
-                )
+            if tenth > self._tenth:
+                self._print(f"{tenth * 10} % of")
             self._tenth = max(tenth, self._tenth)
+
+    def _print(self, how_far: str) -> None:
+        if self._shown and not self._console.is_terminal:
+            line = f"{self._title}: {how_far} {self._total / 1e6:,.0f} MB"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     @contextmanager
     def watching(self, folder: Path, source: str, at_most: int) -> Iterator[None]:

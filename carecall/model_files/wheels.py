@@ -44,15 +44,17 @@ def _in_order(
 ) -> Iterator[tuple[str, Path]]:
     waiting = deque(requirements)
     running: deque[tuple[str, Future[Path]]] = deque()
+    count = 0
     while waiting or running:
         while waiting and len(running) < AHEAD:
             requirement, size = waiting.popleft()
             running.append((requirement, pool.submit(_download, requirement, size, folder, progress, stop)))
         requirement, future = running.popleft()
-        progress.doing(f"downloading {requirement}")
+        count += 1
+        progress.doing(f"downloading {count}/{len(requirements)}")
         wheel = future.result()
         try:
-            progress.doing(f"unpacking {requirement}")
+            progress.doing(f"unpacking {count}/{len(requirements)}")
             yield requirement, wheel
         finally:
             wheel.unlink(missing_ok=True)

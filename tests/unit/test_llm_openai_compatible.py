@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from carecall.errors import DeadlineExceeded, LanguageModelError, SettingsError
 from carecall.llm import Message
@@ -205,11 +205,22 @@ async def test_what_is_no_completion_is_named(server: Server, answer: Callable[[
         await ask(server)
 
 
-async def test_a_huge_reply_is_not_read_to_its_end(server: Server) -> None:
-    server.answer = lambda _request: PlainTextResponse(b"x" * 50_000_000)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _request: PlainTextResponse(b"x" * 50_000_000),
+        lambda _request: StreamingResponse(b"x" * 10_000 for _ in range(5_000)),
+    ],
+    ids=["whole", "in chunks"],
+)
+async def test_a_huge_reply_is_not_read_to_its_end(
+    server: Server, answer: Callable[[dict[str, Any]], Response]
+) -> None:
+    server.answer = answer
 
     with pytest.raises(LanguageModelError, match="more than 256 KiB"):
         await ask(server)
+    await asyncio.sleep(0.05)  # the HTTP client drops the rest of its reading
 
 
 async def test_a_server_out_of_reach_is_named_without_its_password() -> None:
