@@ -1,0 +1,1 @@
+"""What is remembered of a recipient: updated after a call, recalled before the next."""

@@ -1,0 +1,113 @@
+"""What becomes of a new sentence: known already, in place of an old one, added, or the end of an old one.
+
+After Bae et al., "Keep Me Updated! Memory Management in Long-term Conversations", Findings of EMNLP 2022.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from carecall.domain.language import Language
+from carecall.memory.sense import Sense, Tone, sense
+
+_LACKING = "lacking"  # the trouble of not being able to, or not having
+_MOSTLY = 0.5  # shared part of what two sentences are about, from which they are about the same
+
+
+class Operation(StrEnum):
+    PASS = "pass"  # known already; the stored sentence stays
+    REPLACE = "replace"  # takes the place of an outdated sentence
+    APPEND = "append"  # not known before
+    DELETE = "delete"  # only says that a stored sentence is over: that one goes, the new one is not stored
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is done about one new sentence."""
+
+    new: str
+    operation: Operation
+    stored: tuple[str, ...] = ()  # the stored sentences it is about
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is done about a call's new sentences, and the memory after it."""
+
+    decisions: tuple[Decision, ...]  # in the order of the new sentences
+    sentences: tuple[str, ...]  # each word for word a stored or a new one
+
+
+def update(stored: Sequence[str], new: Sequence[str], language: Language) -> Update:
+    """Compare each new sentence with the stored ones and with the new ones before it. Pure."""
+    kept = [sense(text, language) for text in dict.fromkeys(stored)]
+    decisions: list[Decision] = []
+    for text in dict.fromkeys(new):
+        fresh = sense(text, language)
+        decision = _decide(fresh, kept)
+        decisions.append(decision)
+        gone = decision.stored if decision.operation in (Operation.REPLACE, Operation.DELETE) else ()
+        kept = [each for each in kept if each.text not in gone]
+        if decision.operation in (Operation.REPLACE, Operation.APPEND):
+            kept.append(fresh)
+    return Update(tuple(decisions), tuple(each.text for each in kept))
+
+
+def _decide(new: Sense, stored: Sequence[Sense]) -> Decision:
+    ranked = sorted(stored, key=lambda old: _closeness(new, old), reverse=True)
+    for old in ranked:
+        operation = _compare(new, old)
+        if operation is not None:
+            return Decision(new.text, operation, (old.text,))
+    return Decision(new.text, Operation.APPEND)
+
+
+def _closeness(new: Sense, old: Sense) -> float:
+    """How much of what the two are about is the same, 0 to 1; with the same values a little more."""
+    together = new.subjects | old.subjects
+    shared = len(new.subjects & old.subjects) / len(together) if together else 0.0
+    return shared + 0.1 * bool(new.values & old.values) + 0.1 * bool(new.troubles & old.troubles)
+
+
+def _compare(new: Sense, old: Sense) -> Operation | None:
+    """What the new sentence does to the old one; None when they are about different things."""
+    if new.text == old.text:
+        return Operation.PASS
+    shared = new.subjects & old.subjects
+    if not shared:
+        return None
+    if new.tone is Tone.ENDED:
+        if new.differs(old):
+            return None
+        return Operation.PASS if old.tone is Tone.ENDED else Operation.DELETE
+    if new.tone is Tone.FINE and old.tone is Tone.TROUBLE:
+        return Operation.DELETE
+    if old.planned and not new.planned:
+        return Operation.REPLACE
+    if _LACKING in old.troubles and new.tone is Tone.PLAIN and not new.still:
+        return Operation.REPLACE if new.values else Operation.DELETE
+    if _LACKING in new.troubles and old.tone is Tone.PLAIN:
+        return Operation.REPLACE
+    if {new.tone, old.tone} in ({Tone.FINE, Tone.TROUBLE}, {Tone.HARDLY, Tone.PLAIN}) or old.tone is Tone.ENDED:
+        return Operation.REPLACE
+    return _same_or_newer(new, old)
+
+
+def _same_or_newer(new: Sense, old: Sense) -> Operation | None:
+    if new.troubles and old.troubles and not new.troubles & old.troubles:
+        return None
+    if new.planned and not old.planned:
+        return None
+    shared = len(new.subjects & old.subjects)
+    more, less = new.subjects - old.subjects, old.subjects - new.subjects
+    if more and (less or new.tone is not Tone.TROUBLE) and shared / (shared + len(more) + len(less)) < _MOSTLY:
+        return None
+    if new.differs(old):
+        return Operation.REPLACE
+    if new.still:
+        return Operation.PASS
+    if more:
+        return Operation.PASS if less and shared > len(more | less) else None
+    if new.adds_to(old):
+        return Operation.REPLACE if new.tone is old.tone else None
+    return Operation.PASS
