@@ -11,12 +11,15 @@ from carecall.dialog.understanding.lexicon import Lexicon
 
 LONGEST = 1200  # characters of a reply that are read; two minutes of speech
 _LONGEST_ANALYSED = 400  # characters given to the morphological analyser
-_NO_CUT = frozenset({"게", "도록", "으러", "러", "려고", "으려고", "어", "아", "여", "지", "나", "ㄹ지", "자", "고자"})
+_NO_CUT = frozenset({"게", "도록", "으러", "러", "려고", "으려고", "어", "아", "여", "지", "나", "자", "고자", "거나", "든지", "든가", "ᆫ지", "는지", "은지", "을지", "ᆯ지"})
 _SURFACE_CUT = re.compile(
     r"(?<=[가-힣])(?:는데|은데|인데|던데|한데|ㄴ데|는디|은디|인디|던디|지만|지마는|니까|니께|응께|길래|더니|다가|거든|"
     r"[어아해여와워려]서|[어아해여와워]도|가꼬|가지고|갖고|때문에|땜에|탓에|덕분에|덕에|면서|구요|고요)(?=[\s,.]|$)"
     r"|(?<=[어아려겨여와워해혀져려라]) (?:가|가꼬|갖고|가지고|갖구)(?= )|(?<= )(?:때문에|땜에|탓에|덕분에)|[.?!…,;\n]+"
 )
+_NAMED_WITH = re.compile(r"(?:열|기침|두통|설사|콧물|오한|가래|몸살|미열|인후통|복통|현기증|통증)하고\Z")
+_MOCKED = re.compile(r"(?:괜찮|멀쩡|말짱)[가-힣]{0,2}\s?(?:뭐가|뭘|무슨|개뿔|뭔)")
+_EMPHATIC = re.compile(r"(?:몇|얼마나|어찌나|을매나|월매나|어떻게나).{0,12}(?:는지|은지|던지|지)\s?(?:몰|모르)")
 _KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말|나서|보[니면])")
 
 
@@ -82,8 +85,11 @@ def _cuts(text: str, tokens: Sequence[Token]) -> Iterable[int]:
             if following is not None and following.tag in ("JX", "EF") and following.start == end:
                 end = following.start + following.len
             yield end
+        elif token.tag == "EC" and token.form in ("어", "아"):
+            if following is not None and following.tag in ("NNG", "NP", "MAG", "MAJ") and following.start > end:
+                yield end
         elif token.tag == "EC" and token.form not in _NO_CUT:
-            if following is None:
+            if following is None or _NAMED_WITH.search(text, 0, end):
                 continue
             if following.tag == "VX" or _KEEPS_ON.match(text, end):
                 continue
@@ -138,13 +144,13 @@ def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: L
         text=piece,
         negations=_spans("negations", text, start, end, lexicon),
         over=_spans("gone", text, start, end, lexicon),
-        fine=_spans("fine", text, start, end, lexicon),
+        fine=() if _MOCKED.search(piece) else _spans("fine", text, start, end, lexicon),
         past=(has("past") and not since) or long_ago,
         long_ago=long_ago,
         supposed=has("hypothetical"),
         planned=has("plans"),
         asking=_QUESTION.search(piece) is not None,
-        unsure=_spans("unsure", text, start, end, lexicon),
+        unsure=() if _EMPHATIC.search(piece) else _spans("unsure", text, start, end, lexicon),
         bare=not any(start <= token.start < end and token.tag in _PREDICATES for token in tokens),
         now=_NOW.search(piece) is not None,
     )

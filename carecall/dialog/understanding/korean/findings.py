@@ -135,15 +135,19 @@ def statements(
         here = [
             each
             for name, phrases in findings.items()
-            if name in usable and (each := statement(name, phrases, text, clause, also.get(name))) is not None
-            and all(_within(doubt, [each.span]) for doubt in clause.unsure)
+            if name in usable
+            and (each := statement(name, phrases, text, clause, also.get(name))) is not None
+            and all(_overlap([doubt], [each.span]) for doubt in clause.unsure)
         ]
         if here:
             last = here
-        elif clause.over and last and not clause.other:
-            still = any(start >= clause.over[0][0] - 4 for start, _ in clause.negations)
+        elif last and not clause.other and (clause.over or (clause.now and clause.fine)):
+            ending = clause.over or clause.fine
+            still = any(
+                start >= ending[0][0] - 4 and not _within((start, end), ending) for start, end in clause.negations
+            )
             here = [
-                Statement(each.id, Ternary.YES if still else Ternary.NO, _cover(clause.over), clause)
+                Statement(each.id, Ternary.YES if still else Ternary.NO, _cover(ending), clause)
                 for each in last
                 if each.id not in EVENTS and not each.clause.other
             ]

@@ -23,7 +23,9 @@ _ORDER = (
 )
 
 
-_WHO_ARE_YOU = re.compile(r"(?:님|씨|어르신|할머니|할아버지|선생님|여사님|본인)[가이은]?\s?(?:이?[세신]가?요|맞|이신|되[세시]|계)")
+_WHO_ARE_YOU = re.compile(
+    r"(?:님|씨|어르신|할머니|할아버지|선생님|여사님|본인)[가이은]?\s?(?:이?[세신]가?요|맞|이신|되[세시]|계)"
+)
 _NOT_ME = re.compile(r"\s*(?:아니|아닌|아뇨|아녀|아닙|안 ?계|없[는어])")
 
 
@@ -54,7 +56,9 @@ def intelligible(tokens: Sequence[Token]) -> bool:
     return ends and predicates
 
 
-def intent_of(text: str, ask: str, tokens: Sequence[Token], lexicon: Lexicon, *, answers: bool, on_topic: bool) -> Intent:
+def intent_of(
+    text: str, ask: str, tokens: Sequence[Token], lexicon: Lexicon, *, answers: bool, on_topic: bool
+) -> Intent:
     """The intent. ``answers``: the reply gives a value; ``on_topic``: it states something of the person's health."""
     named = named_intent(text, ask, lexicon)
     if named is not None:

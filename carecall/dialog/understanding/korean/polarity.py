@@ -156,7 +156,10 @@ def _by_content(
     mine = [
         each
         for each in stated
-        if each.id in wanted and not each.clause.other and not each.clause.asking and not _echo(each, text, evasive=evasive)
+        if each.id in wanted
+        and not each.clause.other
+        and not each.clause.asking
+        and not _echo(each, text, evasive=evasive)
     ]
     if "fever" in wanted and (degrees := temperatures(text)):
         value, start, end = degrees[-1]
@@ -183,7 +186,7 @@ def _by_content(
 def _echo(each: Statement, text: str, *, evasive: bool) -> bool:
     """Whether the words only repeat the question's: "열이요?"."""
     bare = each.clause.bare and each.value is Ternary.YES
-    if evasive and re.search(r"[가-힣]요(?=\s)", each.clause.text) and not each.clause.text.strip().endswith("요"):
+    if evasive and len(each.clause.text.strip()) - (each.span[1] - each.span[0]) <= 4:
         return each.value is Ternary.YES
     return bare and re.search(r"(?:요|라고|라니)[\s?.]*$", each.clause.text) is not None and not _AGREES.match(text)
 
