@@ -143,7 +143,7 @@ class LlamaCpp:
                 self._worker = threading.Thread(target=self._work, name=f"llm {self.name}", daemon=True)
                 self._worker.start()
             self._completions_waiting += job.kind is _Kind.COMPLETE
-        self._jobs.put((job.kind, next(self._order), job))
+            self._jobs.put((job.kind, next(self._order), job))
         return asyncio.wrap_future(job.reply)
 
     def _stop(self, job: _Job) -> None:
@@ -155,6 +155,7 @@ class LlamaCpp:
     def _work(self) -> None:
         """The thread that owns the model."""
         model: _Model | None = None
+        unusable: LanguageModelError | None = None
         while True:
             kind, order, job = self._jobs.get()
             with self._state:
@@ -166,8 +167,14 @@ class LlamaCpp:
             try:
                 if job.stopped:
                     raise _Stopped
+                if unusable is not None:
+                    raise unusable
                 if model is None:
-                    model = _Model(self._path, self._threads, self._context, self._abort)
+                    try:
+                        model = _Model(self._path, self._threads, self._context, self._abort)
+                    except LanguageModelError as error:
+                        unusable = error
+                        raise
                 if kind is _Kind.COMPLETE:
                     _answer(job, model.complete(job))
                 else:
