@@ -22,6 +22,7 @@ from carecall.dialog.journal import Journal, MemoryJournal
 from carecall.dialog.manager import DialogManager, Sentence
 from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.rules import rules_for
+from carecall.dialog.wording import may_write, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.finding import Finding
 from carecall.domain.language import Language
@@ -144,6 +145,8 @@ async def _chat(dialog: Dialog, name: str, effective: Settings, *, store: bool, 
     from carecall.store import CallJournal, Store
 
     async with _language_model(effective) as model:
+        if model is not None and may_write(model, dialog.language):
+            await model.warm(warm_prefix(dialog.language))
         if not store:
             return await _talk(_manager(dialog, name, effective, MemoryJournal(), model), quiet=quiet)
         with Store.open(effective.database, secret=effective.secret_key.get_secret_value(), upgrade=True) as kept:

@@ -14,8 +14,8 @@ from carecall.dialog.understanding.llm_layer import read_by_model, reliability_o
 from carecall.dialog.understanding.meaning import Asked, Intent, Understanding
 from carecall.dialog.understanding.merge import merge
 from carecall.dialog.understanding.rules import Rules
-from carecall.dialog.wording import Sentence, WarmSentences, Wording
-from carecall.domain.finding import AnswerType, Finding, Layer, Missing
+from carecall.dialog.wording import Sentence, WarmSentences, Wording, may_write
+from carecall.domain.finding import AnswerType, Finding, Layer, Missing, Ternary
 from carecall.domain.report import Outcome, Report
 from carecall.domain.triage import triage
 from carecall.domain.turn import Speaker, Turn
@@ -93,7 +93,7 @@ class DialogManager:
         self._wording = Wording(dialog, red_flags, recipient_name=recipient_name, organisation=organisation)
         self._warm = (
             WarmSentences(language_model, dialog.language, deadline_s=llm_deadline_s, memories=memories)
-            if language_model is not None
+            if language_model is not None and may_write(language_model, dialog.language)
             else None
         )
         self._language_model = language_model
@@ -206,7 +206,9 @@ class DialogManager:
         """Whether the rules left open what the reply says to the question, though it may say something."""
         if self.asking is None or self.asking.type is AnswerType.OPEN or understanding.red_flags:
             return False
-        sure = understanding.answer is not None and understanding.answer.confidence >= policy.SURE
+        answer = understanding.answer
+        nothing_found = answer is None or (answer.value in (None, Ternary.UNKNOWN) and not answer.quote)
+        sure = answer is not None and not nothing_found and answer.confidence >= policy.SURE
         return not sure and understanding.intent in {Intent.ANSWER, Intent.SMALL_TALK, Intent.UNCLEAR}
 
     async def _second_reading(

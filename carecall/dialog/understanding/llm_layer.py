@@ -24,9 +24,10 @@ _MOST_QUOTE = 120
 _MOST_LISTED = 8
 _MOST_TOKENS = 120
 
-# Right yes/no/unclear readings of few-shot prompts: 50 to 57 % for coder models of 0.5 and 1.5 billion parameters.
-_SMALL = Reliability(answer=0.55, red_flags=False)
-_LARGE = Reliability(answer=0.8, red_flags=True)
+# Coder models of 0.5 and 1.5 billion parameters read 50 to 57 % of yes/no/unclear replies right with few-shot prompts,
+# and answer Korean with broken or parroted sentences.
+_SMALL = Reliability(answer=0.55, red_flags=False, writes_korean=False)
+_LARGE = Reliability(answer=0.8, red_flags=True, writes_korean=True)
 _BILLIONS = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
 _SMALL_BELOW = 4.0
 

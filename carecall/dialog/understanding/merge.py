@@ -11,10 +11,11 @@ DISPUTED = 0.5  # the confidence of a reading that another layer contradicts
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How often a model's reading of an answer is right, 0 to 1, and whether its danger signs are worth hearing."""
+    """What a language model can be trusted with, as measured."""
 
-    answer: float
-    red_flags: bool
+    answer: float  # how often its reading of an answer is right, 0 to 1
+    red_flags: bool  # whether its danger signs are worth hearing
+    writes_korean: bool  # whether its Korean may be spoken
 
 
 def merge(rules: Understanding, llm: Understanding | None, reliability: Reliability) -> Understanding:
