@@ -96,7 +96,11 @@ class DialogManager:
             if language_model is not None and may_write(language_model, dialog.language)
             else None
         )
-        self._language_model = language_model
+        self._second_reader = (
+            language_model
+            if language_model is not None and reliability_of(language_model.name).answer >= policy.SURE
+            else None
+        )
         self._llm_deadline_s = llm_deadline_s
         self._reading: asyncio.Task[Understanding | None] | None = None  # the model's, while it reads
         self._state = State()
@@ -197,8 +201,8 @@ class DialogManager:
         self._said.append((Speaker.RECIPIENT, turn.text))
         asked = self._asked()
         understanding = await asyncio.to_thread(self._rules.read, turn.text, asked, self._today)
-        if self._language_model is not None and self._doubtful(understanding):
-            understanding = await self._second_reading(self._language_model, turn.text, asked, understanding)
+        if self._second_reader is not None and self._doubtful(understanding):
+            understanding = await self._second_reading(self._second_reader, turn.text, asked, understanding)
         await self._journal.understood(turn.index, understanding)
         return await self._decide(turn, understanding)
 

@@ -24,8 +24,9 @@ _MOST_QUOTE = 120
 _MOST_LISTED = 8
 _MOST_TOKENS = 120
 
-# Coder models of 0.5 and 1.5 billion parameters read 50 to 57 % of yes/no/unclear replies right with few-shot prompts,
-# and answer Korean with broken or parroted sentences.
+# Coder models of 0.5 and 1.5 billion parameters read 50 to 57 % of yes/no/unclear replies right with few-shot prompts.
+# Of the replies that rules leave open, the larger read none of 1 right that says something, 2 of 17 wrong that say
+# nothing, in 2 s; its Korean sentences are broken or parroted.
 _SMALL = Reliability(answer=0.55, red_flags=False, writes_korean=False)
 _LARGE = Reliability(answer=0.8, red_flags=True, writes_korean=True)
 _BILLIONS = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
