@@ -150,6 +150,7 @@ class Recording:
 
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
+_Any = TypeVar("_Any")
 
 
 def read_lines(path: Path, shape: type[_Shape]) -> list[_Shape]:
@@ -207,7 +208,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
-def _some(records: list[_Shape] | list[Recording], path: Path) -> Any:
+def _some(records: list[_Any], path: Path) -> list[_Any]:
     if not records:
         raise EvaluationFileError(f"{path}: is empty; there is nothing to measure.")
     return records

@@ -34,7 +34,10 @@ async def run(
     codec: Codec = Codec.NONE,
     progress: Progress = iter,
 ) -> Evaluation:
-    """Measure on a file. ``today`` is for lines that name no day. Raises EvaluationFileError, ModelFileError, SpeechError."""
+    """Measure on a file. ``today`` is for lines that name no day.
+
+    Raises EvaluationFileError for a wrong file, ModelFileError and SpeechError when there is no recogniser.
+    """
     setup = Setup(Reader(model, settings().llm_deadline_s), today, language, progress)
     try:
         match kind:

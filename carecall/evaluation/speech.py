@@ -74,7 +74,8 @@ def _mulaw_encoded(audio: Audio) -> npt.NDArray[np.uint8]:
     magnitude = np.minimum(np.abs(samples), _CLIP) + _BIAS
     exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
-    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    encoded: npt.NDArray[np.int32] = ~(sign | (exponent << 4) | mantissa) & 0xFF
+    return encoded.astype(np.uint8)
 
 
 def _mulaw_decoded(encoded: npt.NDArray[np.uint8]) -> Audio:

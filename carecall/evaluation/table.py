@@ -10,6 +10,7 @@ from rich.table import Table
 from carecall.evaluation.kinds import Evaluation, Item
 
 _MOST_ERRORS = 15
+_WIDEST = 6  # labels in a confusion matrix; with more, only the confusions are listed
 _FILE_WIDTH = 160  # columns where no terminal bounds them
 
 
@@ -50,6 +51,13 @@ def _predictions(items: list[Item]) -> Table:
 def _confusion(pairs: list[tuple[str, str]]) -> Table:
     counts = Counter(pairs)
     labels = sorted({label for pair in pairs for label in pair})
+    if len(labels) > _WIDEST:
+        table = Table("expected", "predicted", box=None, pad_edge=False)
+        table.add_column("times", justify="right")
+        for (expected, predicted), count in counts.most_common():
+            if expected != predicted:
+                table.add_row(expected, predicted, str(count))
+        return table
     table = Table("expected ↓  predicted →", box=None, pad_edge=False)
     for label in labels:
         table.add_column(label, justify="right")
