@@ -197,7 +197,9 @@ def test_script_names_the_emergency_number_and_promises_nothing(flag: str) -> No
     script = SCRIPTS[flag]
     said = " ".join(script.say)
     assert "119" in said
-    assert not re.search(r"(?:불러|보내|신고해|연락해) ?(?:드릴게요|드리겠습니다|줄게요)", said.replace("119에 알려", ""))
+    assert not re.search(
+        r"(?:불러|보내|신고해|연락해) ?(?:드릴게요|드리겠습니다|줄게요)", said.replace("119에 알려", "")
+    )
     assert all(sentence.endswith((".", "?")) for sentence in (*script.say, *script.stay_on_line))
 
 

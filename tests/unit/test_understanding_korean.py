@@ -468,7 +468,19 @@ def test_question_is_read_by_what_the_dialog_says_it_is_about() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    ["", " ", "\x00\x07\n", "네" * 5000, "아 " * 5000, "가슴이 " * 2500, "?!.,", "👵🏻 열이 나요", "fever 열 ١٢ 熱", "ㅋㅋㅋㅠㅠ", "a" * 10000],
+    [
+        "",
+        " ",
+        "\x00\x07\n",
+        "네" * 5000,
+        "아 " * 5000,
+        "가슴이 " * 2500,
+        "?!.,",
+        "👵🏻 열이 나요",
+        "fever 열 ١٢ 熱",
+        "ㅋㅋㅋㅠㅠ",
+        "a" * 10000,
+    ],
 )
 def test_no_text_is_too_strange(reply: str) -> None:
     for kind, unit in ((AnswerType.YES_NO, None), (AnswerType.NUMBER, Unit.CELSIUS), (AnswerType.DURATION_DAYS, None)):

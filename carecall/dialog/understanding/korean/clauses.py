@@ -11,7 +11,31 @@ from carecall.dialog.understanding.lexicon import Lexicon
 
 LONGEST = 1200  # characters of a reply that are read; two minutes of speech
 _LONGEST_ANALYSED = 400  # characters given to the morphological analyser
-_NO_CUT = frozenset({"게", "도록", "으러", "러", "려고", "으려고", "어", "아", "여", "지", "나", "자", "고자", "거나", "든지", "든가", "ᆫ지", "는지", "은지", "을지", "ᆯ지"})
+_NO_CUT = frozenset(
+    {
+        "게",
+        "도록",
+        "으러",
+        "러",
+        "려고",
+        "으려고",
+        "어",
+        "아",
+        "여",
+        "지",
+        "나",
+        "자",
+        "고자",
+        "거나",
+        "든지",
+        "든가",
+        "ᆫ지",
+        "는지",
+        "은지",
+        "을지",
+        "ᆯ지",
+    }
+)
 _SURFACE_CUT = re.compile(
     r"(?<=[가-힣])(?:는데|은데|인데|던데|한데|ㄴ데|는디|은디|인디|던디|지만|지마는|니까|니께|응께|길래|더니|다가|거든|"
     r"[어아해여와워려]서|[어아해여와워]도|가꼬|가지고|갖고|때문에|땜에|탓에|덕분에|덕에|면서|구요|고요)(?=[\s,.]|$)"

@@ -137,7 +137,7 @@ def statements(
             for name, phrases in findings.items()
             if name in usable
             and (each := statement(name, phrases, text, clause, also.get(name))) is not None
-            and all(_overlap([doubt], [each.span]) for doubt in clause.unsure)
+            and all(each.span[0] <= doubt[0] < each.span[1] for doubt in clause.unsure)
         ]
         if here:
             last = here

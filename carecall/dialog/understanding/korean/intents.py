@@ -23,6 +23,13 @@ _ORDER = (
 )
 
 
+_QUESTIONS = frozenset({Intent.MEDICAL_QUESTION, Intent.OUT_OF_SCOPE_QUESTION})
+_TELLS = re.compile(
+    r"^(?!.*(?:\?|얼마|몇|언제|누가|누구|어디|어떻게|어째|왜|무슨)).*[았었했됐갔왔렸졌쳤났][어지다네](?:요|유)?[\s.]*$"
+)
+_WH = re.compile(r"뭐|뭘|무엇|무얼|무슨|어디|누구|누가|언제|몇|어떻게|어떤|얼마|왜")
+_SMALL_TALK_ASK = re.compile(r"안녕하세요[^?]*$|더 하(?:실|고)|하실 말씀|하고 싶")
+_WH_STEMS = frozenset({"하", "있", "없", "되", "보", "주", "것", "거", "좀", "오늘", "요즘", "어제", "때", "말"})
 _WHO_ARE_YOU = re.compile(
     r"(?:님|씨|어르신|할머니|할아버지|선생님|여사님|본인)[가이은]?\s?(?:이?[세신]가?요|맞|이신|되[세시]|계)"
 )
@@ -31,11 +38,15 @@ _NOT_ME = re.compile(r"\s*(?:아니|아닌|아뇨|아녀|아닙|안 ?계|없[는
 
 def named_intent(text: str, ask: str, lexicon: Lexicon) -> tuple[Intent, str] | None:
     """The intent that a set phrase of the reply gives away, and the phrase."""
-    if _WHO_ARE_YOU.search(ask) and (match := _NOT_ME.match(text)):
-        return Intent.WRONG_PERSON, match.group(0)
+    if _WHO_ARE_YOU.search(ask):
+        denied = _NOT_ME.match(text) or lexicon.phrases("wrong_person_when_named").search(text)
+        if denied:
+            return Intent.WRONG_PERSON, denied.group(0)
     for intent in _ORDER:
         phrases = lexicon.intents.get(intent)
         if phrases is not None and (match := phrases.search(text)):
+            if intent in _QUESTIONS and _TELLS.search(text):
+                continue
             return intent, match.group(0)
     return None
 
@@ -56,8 +67,17 @@ def intelligible(tokens: Sequence[Token]) -> bool:
     return ends and predicates
 
 
+def replies_to(ask: str, ask_words: frozenset[str], tokens: Sequence[Token]) -> bool:
+    """Whether a reply that gives no known value still speaks to the question: it repeats its words, or tells what,
+    where, who."""
+    if _SMALL_TALK_ASK.search(ask) or "?" not in ask:
+        return False
+    shared = {token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")} & ask_words
+    return bool(shared - _WH_STEMS) or _WH.search(ask) is not None
+
+
 def intent_of(
-    text: str, ask: str, tokens: Sequence[Token], lexicon: Lexicon, *, answers: bool, on_topic: bool
+    text: str, ask: str, tokens: Sequence[Token], lexicon: Lexicon, *, answers: bool, on_topic: bool, replies: bool
 ) -> Intent:
     """The intent. ``answers``: the reply gives a value; ``on_topic``: it states something of the person's health."""
     named = named_intent(text, ask, lexicon)
@@ -75,4 +95,4 @@ def intent_of(
         return Intent.SMALL_TALK
     if not intelligible(tokens):
         return Intent.UNCLEAR
-    return Intent.SMALL_TALK
+    return Intent.ANSWER if replies else Intent.SMALL_TALK

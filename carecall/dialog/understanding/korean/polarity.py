@@ -34,6 +34,7 @@ class Ask:
     opposite: bool  # worded for the finding's opposite: "did you sleep well?" for poor sleep
     negative: bool  # asks whether it is absent: "두통은 없으세요?"
     stems: frozenset[str]  # its verbs
+    words: frozenset[str] = frozenset()  # its nouns and verbs
 
     @property
     def of_act(self) -> bool:
@@ -62,7 +63,8 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
     stems = frozenset(
         _HONORIFIC.get(token.form, token.form) for token in tokens if token.tag[:2] in ("VV", "VA") or token.tag == "XR"
     )
-    return Ask(named, opposite, negative and not opposite, stems)
+    words = frozenset(token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")) | stems
+    return Ask(named, opposite, negative and not opposite, stems, words)
 
 
 def _scored(value: Ternary, confidence: float, quote: str) -> AnswerReading:

@@ -14,7 +14,7 @@ from carecall.dialog.understanding.korean.choices import choice_in
 from carecall.dialog.understanding.korean.clauses import Clause, analyse, clauses_of, plain
 from carecall.dialog.understanding.korean.durations import days_in
 from carecall.dialog.understanding.korean.findings import ACTS, Statement, settled, statements
-from carecall.dialog.understanding.korean.intents import intent_of, named_intent
+from carecall.dialog.understanding.korean.intents import intent_of, named_intent, replies_to
 from carecall.dialog.understanding.korean.numbers import number_in, temperatures
 from carecall.dialog.understanding.korean.polarity import Ask, ask_of, yes_or_no
 from carecall.dialog.understanding.korean.red_flags import red_flags_in
@@ -34,7 +34,7 @@ _GOOD_NEWS = re.compile(
     r"좋[아은네습]|괜찮|건강|행복|즐[겁거]|신나|최고|멀쩡|말짱|팔팔|거뜬|개운|살 ?만|나았|나아졌|웃|기[쁘뻐]|재[미밌](?!.{0,3}없)|편[안해하]|맛있|잘 ?(?:먹|잤|자|지내|있)"
 )
 _BAD_NEWS = re.compile(
-    r"아[프파픈픔팠플픕]|아퍼|힘[들드]|슬[프퍼]|죽었|돌아가[셨시]|수술|입원|다[쳤치쳐친]|못 ?(?:걷|일어|움직|먹|자|잤)|거동|괴[롭로]|속상|걱정|무서|불안|눈물|외[롭로]|서러|죽겠|부러|아이고|불편|답답|안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
+    r"아[프파픈픔팠플픕]|아퍼|힘[들드]|슬[프퍼]|죽었|돌아가[셨시]|수술|입원|다[쳤치쳐친]|못 ?(?:걷|일어|움직|먹|자|잤)|거동|괴[롭로]|속상|걱정|무서|불안|눈물|외[롭로]|서러|죽겠|부러|불편|답답|안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
 )
 _ABOUT_MEDICINE = re.compile(r"(?<![가-힣])약(?!속|간|국|수|초|혼|과)|[혈감당알]{1}[가-힣]{0,2}약|인슐린|복용|주사기")
 _GOES_ON = re.compile(
@@ -98,7 +98,13 @@ class KoreanRules:
         answers = bearing is not None and bearing.value not in (None, Ternary.UNKNOWN)
         unsure = any(each.unsure for each in clauses)
         intent = intent_of(
-            text, asked.text, tokens, self._lexicon, answers=answers or unsure, on_topic=bool(volunteered or red_flags)
+            text,
+            asked.text,
+            tokens,
+            self._lexicon,
+            answers=answers or unsure,
+            on_topic=bool(volunteered or red_flags),
+            replies=replies_to(asked.text, ask.words, tokens),
         )
         return Understanding(
             intent=intent,
