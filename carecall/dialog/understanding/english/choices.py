@@ -36,7 +36,7 @@ class Choices:
                 found += [
                     Chosen(choice.id, match.start(), match.end())
                     for match in phrases.finditer(spoken.text)
-                    if not _DENIES.search(spoken.text, max(0, match.start() - 30), match.start())
+                    if not _DENIES.search(spoken.text, spoken.clause_at(match.start()).start, match.start())
                     or match[0].startswith(("no", "not"))
                 ]
         kept = [

@@ -21,7 +21,6 @@ _ORDER = (
     Intent.GOODBYE,
     Intent.SMALL_TALK,
 )
-_GREETING_ASK = re.compile(r"\b(?:good time|speaking with|is that|is this|am i|hello)\b")
 _OFFER = re.compile(r"\b(?:anything else|anything you|what else|hello there|how are things|how have you been)\b")
 _WORD = re.compile(r"[a-z']+")
 
@@ -38,16 +37,26 @@ class Intents:
         for intent in _ORDER:
             if self._of(intent).search(text):
                 return intent
+        if self._list("identity_asks").search(ask.text) and re.match(r"(?:no|nope|nah)\b", text):
+            return Intent.WRONG_PERSON
+        if self._list("request_forms").search(text) and self._list("service_words").search(text):
+            return Intent.SERVICE_REQUEST
+        if spoken.question or self._list("question_forms").search(text):
+            if self._list("medical_words").search(text):
+                return Intent.MEDICAL_QUESTION
+            if self._list("world_words").search(text):
+                return Intent.OUT_OF_SCOPE_QUESTION
         return None
 
     def otherwise(self, spoken: Spoken, ask: Spoken, answers: bool, states: bool) -> Intent:
         """What the reply does, when it plainly does nothing else."""
         if answers or states:
             return Intent.ANSWER
-        words = _WORD.findall(spoken.text)
-        if self._lexicon.phrases("answers").search(spoken.text):
+        text = spoken.text.replace("you know", "")
+        words = _WORD.findall(text)
+        if self._list("answers").search(text):
             return Intent.ANSWER
-        if not words or not self._lexicon.phrases("sense").search(spoken.text):
+        if not words or not self._list("sense").search(text):
             return Intent.UNCLEAR
         if len(words) <= 2:
             return Intent.ANSWER if not _OFFER.search(ask.text) else Intent.UNCLEAR
@@ -56,6 +65,9 @@ class Intents:
     def asks_if_robot(self, spoken: Spoken) -> bool:
         """Whether the reply asks if it speaks to a machine."""
         return self._lexicon.phrases("robot").search(spoken.text) is not None
+
+    def _list(self, name: str) -> Phrases:
+        return self._lexicon.phrases(name)
 
     def _of(self, intent: Intent) -> Phrases:
         return self._lexicon.intents.get(intent.value, Phrases())

@@ -61,7 +61,7 @@ class EnglishRules:
         if not spoken.text:
             return Understanding(Intent.UNCLEAR)
         about = self._yes_no.about(asked, ask)
-        statements = self._statements.read(spoken, about)
+        statements = self._statements.read(spoken, about, ask.text.startswith("how "))
         flags = self._dangers.read(spoken)
         act = self._intents.acts(spoken, ask)
         answer = self._answer(spoken, ask, asked, about, statements, act in _NOT_ANSWERING, today)

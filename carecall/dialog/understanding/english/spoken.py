@@ -12,6 +12,10 @@ LONGEST = 3000  # characters that are read; a longer turn is several minutes of 
 
 _TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*'?|[.?!,;:…—–-]+|[½¼¾°%]|&")
 _FILLERS = frozenset("um uh er erm umm uhh hmm hm mm ah oh ooh eh ach aw aww och phew gosh goodness lordy".split())
+_LOST_APOSTROPHE = frozenset(
+    "throats noses heads chests breathings stomachs appetites moods temperatures fevers backs sleeps hearings heatings "
+    "boilers batterys voices hearts tongues mums dads".split()
+)
 _BEFORE_ZERO = frozenset("one ninety thirty hundred".split())
 _STUTTER = frozenset("i the a my it is and to of in on he she we you they was am have not do did can".split())
 
@@ -30,7 +34,7 @@ _WHOLE = {
     "medications": "medicine", "medicines": "medicine", "diarrhoea": "diarrhea", "nauseated": "nauseous",
     "snuffly": "stuffy", "mam": "mum", "gotten": "got", "ya": "you", "yer": "your", "m": "am", "re": "are",
     "ringing": "ringing", "&": "and", "nowt": "nothing", "owt": "anything", "summat": "something", "wee": "little",
-    "colour": "color", "centre": "center", "id": "i would", "ta": "thanks", "cheers": "thanks", "nuffin": "nothing",
+    "colour": "color", "centre": "center", "id": "i would", "cheers": "thanks", "nuffin": "nothing",
     "c": "celsius", "f": "fahrenheit", "°": "degrees", "½": "and a half", "¼": "and a quarter", "¾": "and three quarters",
 }  # fmt: skip
 _NEGATED = re.compile(r"(do|does|did|is|are|was|were|have|has|had|could|would|should|must|might|need)n'?t")
@@ -54,6 +58,8 @@ def _expand(word: str, following: str) -> str:
         return f"{stem} is" if stem in _PRONOUNS_IS else f"{stem} s"
     if word == "ill" and _ILL.match(following):
         return "i will"
+    if word in _LOST_APOSTROPHE:
+        return f"{word[:-1]} s"
     return word.strip("'")
 
 

@@ -35,6 +35,7 @@ class Statement:
 _SPECIFIC_PAINS = ("chest_pain", "headache", "sore_throat", "myalgia")
 _ECHO = re.compile(r"(?:feeling |any |a |no |the |my )?\w+(?: \w+)?$")
 _WORDS_OF_A_LIST = 4
+_AFTERTHOUGHT = 6  # words: "but that was years ago"
 _NEAR = 3  # words: "not full of energy", but not "wasn't out of breath and full of energy"
 _LIST_VERB = re.compile(
     r"\b(?:is|are|am|was|were|have|has|had|hurts?|feel|feels|got|keeps?|can|do|did|does|been|i|my)\b"
@@ -61,8 +62,12 @@ class Statements:
         self._lexicon = lexicon
         self._list = lexicon.phrases
 
-    def read(self, spoken: Spoken, asked: Iterable[str] = ()) -> tuple[Statement, ...]:
-        """All statements in the order of the reply. ``asked``: findings of the question, which "it" may mean."""
+    def read(self, spoken: Spoken, asked: Iterable[str] = (), inquired: bool = False) -> tuple[Statement, ...]:
+        """All statements in the order of the reply.
+
+        ``asked``: findings of the question, which "it" may mean. ``inquired``: the question takes them as there and
+        asks how they are.
+        """
         text = self._list("idioms").mask(spoken.text)
         denials = self._list("not_negations").mask(text, "+")
         found = [
@@ -71,9 +76,9 @@ class Statements:
             for start, end, present in self._mentions(name, text)
             for statement in self._judge(spoken, text, denials, name, start, end, present)
         ]
-        found = _without_general_pain(found)
+        found = self._without_lesser(spoken, _without_general_pain(found))
         found.sort(key=lambda each: (each.start, each.end))
-        return tuple(self._resolve_pronouns(spoken, denials, found, tuple(asked)))
+        return tuple(self._resolve_pronouns(spoken, denials, found, tuple(asked), inquired))
 
     def _mentions(self, name: str, text: str) -> Iterator[tuple[int, int, bool]]:
         phrases = self._lexicon.findings[name]
@@ -97,15 +102,26 @@ class Statements:
             return
         after = denials[end:stop]
         value = present
+        if self._denied_within(name, text[start:end], present):
+            value = not value
         reach = clause if present else replace(clause, start=max(clause.start, _words_back(denials, start, _NEAR)))
         if self.denied(spoken, denials, reach, start) or _DENIED_AFTER.fullmatch(after):
             value = not value
-        elif present and self._is_over(denials, clause, start, end, stop):
+        elif present and value and self._is_over(denials, clause, start, end, stop):
             value = False
         kind = self._lexicon.findings[name].kind
         unsure = bool(self._list("unsure").search(text, clause.start, stop))
         when = self._when(spoken, text, clause, kind, value)
         yield Statement(name, Ternary.YES if value else Ternary.NO, start, end, when, unsure)
+
+    def _denied_within(self, name: str, words: str, present: bool) -> bool:
+        """Whether a negation stands in a gap of the phrase: "my nose is not running", but not "can not smell"."""
+        hidden = self._list("denials_within").mask(words)
+        if hidden == words:
+            return False
+        phrases = self._lexicon.findings[name]
+        again = (phrases.present if present else phrases.absent).search(hidden)
+        return again is not None and again.end() == len(words) and again.start() == 0
 
     def denied(self, spoken: Spoken, denials: str, clause: Clause, start: int) -> bool:
         """Whether a negation reaches the words at ``start``, in their clause or from the head of a list."""
@@ -161,7 +177,7 @@ class Statements:
     def _when(self, spoken: Spoken, text: str, clause: Clause, kind: FindingKind, value: bool) -> When:
         begin, end = clause.start, clause.end
         following = [each for each in spoken.clauses if each.start > clause.start and each.sentence == clause.sentence]
-        if following and len(text[following[0].start : following[0].end].split()) <= 4:
+        if following and len(text[following[0].start : following[0].end].split()) <= _AFTERTHOUGHT:
             end = following[0].end
         if self._list("past_far").search(text, begin, end):
             return When.NOW if self._list("still").search(text, begin, end) else When.FAR
@@ -173,16 +189,23 @@ class Statements:
         return When.NOW
 
     def _resolve_pronouns(
-        self, spoken: Spoken, denials: str, found: list[Statement], asked: tuple[str, ...]
+        self, spoken: Spoken, denials: str, found: list[Statement], asked: tuple[str, ...], inquired: bool
     ) -> Iterator[Statement]:
         """Adds what clauses without a finding of their own say of the last one: "it's gone now", "still there"."""
         yield from found
+        yield from self._ellipses(spoken, found)
         for clause in spoken.clauses:
             if any(clause.start <= each.start < clause.end for each in found):
                 continue
             before = [each for each in found if each.start < clause.start and each.value is Ternary.YES]
             words = denials[clause.start : clause.end]
             over = self._list("over").search(words)
+            if inquired and not before and self._list("lingering").search(words) and spoken.clause_at(0) == clause:
+                yield from (
+                    Statement(name, Ternary.YES, clause.start, clause.end)
+                    for name in asked
+                    if over is None and self._lexicon.findings[name].kind is FindingKind.SYMPTOM
+                )
             if over is None or self._list("negations").search(words, 0, over.start()):
                 continue
             bare = over.start() <= 1 or words[: over.start()].split()[-1:] in (
@@ -199,6 +222,32 @@ class Statements:
                 kind = self._lexicon.findings[name].kind
                 if kind is FindingKind.SYMPTOM:
                     yield Statement(name, Ternary.NO, clause.start, clause.end)
+
+    def _without_lesser(self, spoken: Spoken, found: list[Statement]) -> list[Statement]:
+        """Nausea without vomiting is nausea still."""
+        there = {each.id for each in found if each.value is Ternary.YES}
+        return [
+            each
+            for each in found
+            if each.value is Ternary.YES
+            or each.id not in there
+            or not self._list("lesser").fullmatch(spoken.text[each.start : each.end])
+        ]
+
+    def _ellipses(self, spoken: Spoken, found: list[Statement]) -> Iterator[Statement]:
+        """ "My husband has a fever but I haven't", "he's coughing and so am I": the other's finding, said of oneself."""
+        others = self._list("others")
+        for clause in spoken.clauses[1:]:
+            words = spoken.text[clause.start : clause.end]
+            denies = self._list("ellipsis_no").fullmatch(words)
+            if not denies and not self._list("ellipsis_yes").fullmatch(words):
+                continue
+            for name, phrases in self._lexicon.findings.items():
+                if phrases.kind is not FindingKind.SYMPTOM or any(each.id == name for each in found):
+                    continue
+                mention = phrases.present.search(spoken.text, 0, clause.start)
+                if mention and others.search(spoken.text, 0, mention.start()):
+                    yield Statement(name, Ternary.NO if denies else Ternary.YES, clause.start, clause.end)
 
 
 def _words_back(text: str, offset: int, words: int) -> int:

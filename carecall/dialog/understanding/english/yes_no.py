@@ -23,11 +23,12 @@ class Ground(Enum):
 
 _RELIABILITY = {Ground.CONTENT: 0.95, Ground.ECHO: 0.9, Ground.WORD: 0.93, Ground.MANNER: 0.75}
 _ECHO = re.compile(
-    r"(?:and |well |but |so |oh |yes |no )?(?:i|it|they|there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
+    r"(?:and |well |but |so |yes |no |i am afraid |i think |i believe |i suppose )*(?:i|it|they|there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
     r"just |definitely |surely )?(do|did|have|am|was|can|is|are|has|had|does|were)(n? not)?"
     r"(?: (?:thanks|thank you|indeed|so|too|today|this morning|actually|love|dear|at all|either|now|i am afraid|yes|"
     r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier))*$"
 )
+_PAINS = frozenset({"pain", "headache", "chest_pain", "sore_throat", "myalgia"})
 _NEGATIVE_ASK = re.compile(
     r"^(?:(?:and|so|i hope|i take it|well) )?(?:you|there|it|your \w+|that)\b.*\b(?:not|no|never|nothing|without)\b"
 )
@@ -156,16 +157,16 @@ class YesNo:
                 return value if _LATELY.search(ask.text) else Ternary.NO
 
     def _signs(self, spoken: Spoken, ask: Spoken, about: Sequence[str]) -> list[_Sign]:
-        kinds = {self._lexicon.findings[name].kind for name in about}
         negative = bool(_NEGATIVE_ASK.search(ask.text))
         signs: list[_Sign] = []
         for clause in spoken.clauses:
-            signs.extend(self._signs_of(spoken, clause, kinds, negative))
+            signs.extend(self._signs_of(spoken, clause, about, negative))
         if not signs and not about:
             signs.extend(_repeats_ask(spoken, ask, self._list("negations")))
         return signs
 
-    def _signs_of(self, spoken: Spoken, clause: Clause, kinds: set[FindingKind], negative: bool) -> list[_Sign]:
+    def _signs_of(self, spoken: Spoken, clause: Clause, about: Sequence[str], negative: bool) -> list[_Sign]:
+        kinds = {self._lexicon.findings[name].kind for name in about}
         words = spoken.text[clause.start : clause.end]
         signs: list[_Sign] = []
 
@@ -200,7 +201,8 @@ class YesNo:
             if symptom and not self._list("negations").search(words, 0, over.start()):
                 sign(Ternary.NO, Ground.MANNER, over)
                 return signs
-        if not self._list("others").search(words):
+        others = self._list("others").search(words)
+        if not others:
             fine = self._list("fine").search(words)
             bad = self._list("bad").search(words)
             if fine and (symptom or state) and not self._list("negations").search(words, 0, fine.start()):
@@ -212,8 +214,17 @@ class YesNo:
         if FindingKind.ACT in kinds and (planned := self._list("planned").search(words)):
             sign(Ternary.NO, Ground.MANNER, planned)
             return signs
+        if _PAINS & set(about) and (hurting := self._list("hurting").search(words)):
+            denied = self._list("negations").search(words, 0, hurting.start())
+            sign(Ternary.NO if denied else Ternary.YES, Ground.MANNER, hurting)
+            return signs
         hedged = self._list("hedged_yes").search(words)
-        if hedged and len(words.split()) <= 7 and not self._list("negations").search(words, 0, hedged.start()):
+        if (
+            hedged
+            and not others
+            and len(words.split()) <= 7
+            and not self._list("negations").search(words, 0, hedged.start())
+        ):
             sign(Ternary.YES, Ground.MANNER, hedged)
         return signs
 
