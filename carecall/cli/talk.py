@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -27,10 +27,11 @@ from carecall.domain.attempt import AttemptState
 from carecall.domain.finding import Finding
 from carecall.domain.language import Language
 from carecall.domain.report import Report
+from carecall.errors import SimulationError
 from carecall.llm import LanguageModel
 from carecall.llm.factory import make_language_model
 from carecall.settings import Settings, settings
-from carecall.simulation.scenario import load_scenario, scenario_files
+from carecall.simulation.scenario import Scenario, load_scenario, scenario_files
 from carecall.simulation.text_call import Result, TextLine, run_text_call
 
 _NAMES = {Language.ENGLISH: "Dorothy Hale", Language.KOREAN: "김순자"}
@@ -40,6 +41,7 @@ class Mode(StrEnum):
     """What a simulated call goes over."""
 
     TEXT = "text"
+    VOICE = "voice"  # the real server's media stream, with speech on both sides
 
 
 def chat(
@@ -62,25 +64,52 @@ def chat(
 def simulate(
     paths: Annotated[list[Path], typer.Argument(help="Scenario files, or folders of them.")],
     mode: Annotated[Mode, typer.Option(help="What the calls go over.")] = Mode.TEXT,
-    llm: Annotated[str, typer.Option(help="none, local, or the URL of an OpenAI-compatible server.")] = "none",
+    llm: Annotated[str, typer.Option(help="none, local, or a URL; by text none unless given.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scenario.")] = False,
 ) -> int:
     """Run simulated calls and check what comes of them. Exit code 1 when one is not as expected."""
     scenarios = [load_scenario(path) for path in scenario_files(paths)]
-    effective = _with_llm(settings(), llm)
+    effective = settings()
+    if llm or mode is Mode.TEXT:
+        effective = _with_llm(effective, llm or "none")
+    results = _by_text(scenarios, effective) if mode is Mode.TEXT else _by_voice(scenarios, effective)
 
     async def run() -> bool:
         good = True
-        async with _language_model(effective) as model:
-            for scenario in scenarios:
-                result = await run_text_call(
-                    scenario, effective.dialogs_dir, today=datetime.date.today(), language_model=model
-                )
-                typer.echo(json.dumps(result_json(result), ensure_ascii=False) if as_json else _line(result))
-                good &= result.passed
+        async for name, result in results:
+            typer.echo(json.dumps(result_json(name, result), ensure_ascii=False) if as_json else _line(name, result))
+            good &= isinstance(result, Result) and result.passed
         return good
 
     return 0 if asyncio.run(run()) else 1
+
+
+Outcomes = AsyncGenerator[tuple[str, Result | SimulationError], None]
+
+
+async def _by_text(scenarios: Sequence[Scenario], effective: Settings) -> Outcomes:
+    async with _language_model(effective) as model:
+        for scenario in scenarios:
+            yield (
+                scenario.name,
+                await run_text_call(scenario, effective.dialogs_dir, today=datetime.date.today(), language_model=model),
+            )
+
+
+async def _by_voice(scenarios: Sequence[Scenario], effective: Settings) -> Outcomes:
+    from carecall.simulation.server import running_server
+    from carecall.simulation.voice_call import run_voice_call
+    from carecall.store import Store
+
+    secret = effective.secret_key.get_secret_value()
+    with Store.open(effective.database, secret=secret, upgrade=True) as store, running_server(effective) as server:
+        for scenario in scenarios:
+            try:
+                call = await run_voice_call(scenario, server.settings, store)
+            except SimulationError as error:
+                yield scenario.name, error
+            else:
+                yield scenario.name, call.result
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -88,10 +117,12 @@ def report_json(report: Report) -> dict[str, Any]:
     return {**dataclasses.asdict(report), "urgency": report.urgency}
 
 
-def result_json(result: Result) -> dict[str, Any]:
-    """A simulated call's result as plain JSON values."""
+def result_json(name: str, result: Result | SimulationError) -> dict[str, Any]:
+    """What came of a simulated call as plain JSON values; a call that could not be held has no report."""
+    if isinstance(result, SimulationError):
+        return {"name": name, "passed": False, "reasons": [str(result)], "report": None, "alerts": [], "turns": []}
     return {
-        "name": result.name,
+        "name": name,
         "passed": result.passed,
         "reasons": list(result.reasons),
         "report": report_json(result.report),
@@ -122,8 +153,10 @@ def _shown(finding: Finding) -> str:
     return str(finding.value).replace("_", " ")
 
 
-def _line(result: Result) -> str:
-    line = f"{'pass' if result.passed else 'FAIL'}  {result.name}  ({len(result.turns)} turns)"
+def _line(name: str, result: Result | SimulationError) -> str:
+    if isinstance(result, SimulationError):
+        return f"FAIL  {name}\n      {result}"
+    line = f"{'pass' if result.passed else 'FAIL'}  {name}  ({len(result.turns)} turns)"
     return "\n".join([line, *(f"      {reason}" for reason in result.reasons)])
 
 

@@ -136,6 +136,7 @@ _EXAMPLES = {
         ("my hip is killing me and I hardly shut an eye", "A sore hip and a sleepless night, that is hard."),
         ("yes I made soup with my grandson", "Making soup with your grandson sounds lovely."),
         ("I mostly sit by the window since my wife passed", "It must be so quiet without your wife."),
+        ("my stomach has been bad since Sunday", "A bad stomach for days must be wearing."),
         ("I do the crossword after lunch", "A crossword after lunch is a nice habit."),
     ),
     Language.KOREAN: (
@@ -151,6 +152,16 @@ _OF_ITSELF = {
         re.IGNORECASE,
     ),
     Language.KOREAN: re.compile(r"(?<![가-힣])(?:저[는도를희]|제[가게]|나[는도]|내가|우리)(?![가-힣])"),
+}
+_COMPASSION = {
+    Language.ENGLISH: re.compile(
+        r"\b(?:sorry|hard|tough|difficult|tiring|exhausting|wearing|painful|rough|sad|heavy|lonely|frightening|upsetting"
+        r"|worrying|miserable|miss|must (?:be|feel|have)|no fun|not easy)\b",
+        re.IGNORECASE,
+    ),
+    Language.KOREAN: re.compile(
+        "힘드|고되|고단|속상|아프셔|아프시|불편하시|걱정|허전|적적|외로|쓸쓸|놀라|답답|서운|안타깝"
+    ),
 }
 _FIRST_SENTENCE = re.compile(r".{2,}?[.!?。…]+(?=\s|$)")
 _HANGUL = re.compile(r"[가-힣]")
@@ -185,7 +196,9 @@ class WarmSentences:
         self._language = language
         self._deadline_s = deadline_s
         self._memories = tuple(_fenced(memory) for memory in memories[:2])
-        self.dropped: Counter[str] = Counter()  # by reason: late, failed, form, script, itself, repeated, or the bound
+        self.dropped: Counter[str] = (
+            Counter()
+        )  # by reason: late, failed, form, script, itself, cold, repeated or a bound
 
     def wanted(self, reply: str) -> bool:
         """Whether there is something in the reply to be warm about: more than a yes or no."""
@@ -230,6 +243,8 @@ class WarmSentences:
             return "script"
         if _OF_ITSELF[self._language].search(sentence):
             return "itself"
+        if feeling is Feeling.BAD and not _COMPASSION[self._language].search(sentence):
+            return "cold"
         if any(sentence == text for _, text in context):
             return "repeated"
         violation = bounds.check(sentence, context, self._language, feeling=feeling)

@@ -195,6 +195,12 @@ async def test_there_is_no_relief_after_bad_news() -> None:
     assert sentence is None
 
 
+async def test_bad_news_is_met_with_compassion_or_not_at_all() -> None:
+    said = "my knee is still sore"
+    assert await written("A sore knee is a common issue.", said, feeling=Feeling.BAD) == (None, {"cold": 1})
+    assert (await written("A sore knee must be tiring.", said, feeling=Feeling.BAD))[0] is not None
+
+
 async def test_the_prompt_keeps_one_prefix_and_fences_what_was_said() -> None:
     model = Scripted("That sounds lovely.")
     warm = WarmSentences(model, Language.ENGLISH, deadline_s=1.0, memories=("Keeps hens.", "Has a son.", "Third."))
