@@ -68,7 +68,10 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scenario.")] = False,
 ) -> int:
     """Run simulated calls and check what comes of them. Exit code 1 when one is not as expected."""
-    scenarios = [load_scenario(path) for path in scenario_files(paths)]
+    try:
+        scenarios = [load_scenario(path) for path in scenario_files(paths)]
+    except SimulationError as error:
+        raise typer.BadParameter(str(error), param_hint="PATHS") from None
     effective = settings()
     if llm or mode is Mode.TEXT:
         effective = _with_llm(effective, llm or "none")

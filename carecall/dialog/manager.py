@@ -24,6 +24,7 @@ from carecall.llm import LanguageModel
 __all__ = ["DialogManager", "Sentence"]
 
 _CONTEXT = 12  # turns that bounds are checked against
+_UMBRELLA = 3  # a question about more findings than this names none of them: a bare no is no word on each
 _HEARD_WHOLE = 0.6  # share of a question that must have gone out for it to count as put
 
 
@@ -258,9 +259,8 @@ class DialogManager:
             return Asked(self._question_text, AnswerType.YES_NO)
         if question is None:
             return Asked(self._question_text)
-        return Asked(
-            self._question_text, question.type, question.unit, question.choices, question.about or (question.code,)
-        )
+        about = question.about if len(question.about) <= _UMBRELLA else ()
+        return Asked(self._question_text, question.type, question.unit, question.choices, about)
 
     async def _say(self, reply: str = "", feeling: Feeling = Feeling.NEUTRAL) -> AsyncGenerator[Sentence, None]:
         outgoing = self._outgoing

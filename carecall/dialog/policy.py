@@ -98,8 +98,8 @@ class State:
     unusable: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)  # replies that answered nothing
     unsure: Mapping[str, int] = field(default_factory=dict)  # how often someone said that they do not know
     alerts: tuple[Alert, ...] = ()  # red flags raised, in order
-    emergency: str | None = None  # the red flag whose stay_on_line is being said
-    stayed: int = 0  # sentences of it already said
+    emergency: str | None = None  # the red flag that took over the call
+    stayed: int = 0  # how many of its stay_on_line sentences have been said
     unsaid: str | None = None  # a red flag whose text was cut off: it is owed
     notes: tuple[str, ...] = ()
     silences: int = 0  # in a row
@@ -235,16 +235,11 @@ def _escalate(state: State, heard: Heard, flags: list[RedFlag], script: Script) 
     alerts = tuple(Alert(flag.id, flag.urgency, flag.title, (heard.evidence(quotes[flag.id]),)) for flag in flags)
     state = replace(state, alerts=(*state.alerts, *alerts), candidate=None)
     first = flags[0]
-    acts: tuple[Act, ...] = (Escalate(first.id, alerts),)
+    escalate = Escalate(first.id, alerts)
     if not first.keep_on_line:
         state, farewell = _end(state, Outcome.EMERGENCY, Line.CLOSE_EMERGENCY)
-        return replace(state, emergency=first.id), (*acts, *farewell)
-    if first.stay_on_line:
-        return replace(state, stage=Stage.EMERGENCY, emergency=first.id, stayed=0, asking=None), acts
-    if state.stage is Stage.CLOSING:
-        state, farewell = _farewell(state)
-        return state, (*acts, *farewell)
-    return replace(state, asking=None), acts
+        return replace(state, emergency=first.id), (escalate, *farewell)
+    return replace(state, stage=Stage.EMERGENCY, emergency=first.id, stayed=0, asking=None, outcome=None), (escalate,)
 
 
 def _owed(state: State) -> Decision:
@@ -344,7 +339,8 @@ def _agenda(state: State, earlier: Findings, heard: Heard, unsure: Candidate | N
     asked = dialog.question(state.asking) if state.asking is not None else None
     settled = asked is None or asked.code in state.findings
 
-    if intent in _ENDINGS:
+    mistaken = intent is Intent.WRONG_PERSON and asked is not None and settled
+    if intent in _ENDINGS and not mistaken:
         if intent is Intent.GOODBYE and not any(question.required for question in open_items(state, dialog)):
             return _end(state, Outcome.COMPLETED, Line.CLOSE)
         return _end(state, *_ENDINGS[intent])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -180,7 +181,9 @@ async def test_a_question_is_put_at_most_so_often_however_it_is_interrupted() ->
 
 # The commands
 
-HEALTHY = "\n".join(["yes", "yes I had eggs", "slept fine", "no", "no", "yes", "yes", "no", "nothing special really just knitting", ""])
+HEALTHY = "\n".join(
+    ["yes", "yes I had eggs", "slept fine", "no", "no", "yes", "yes", "no", "nothing special really just knitting", ""]
+)
 
 
 def run(*arguments: str, said: str = "") -> tuple[int, str]:
@@ -219,6 +222,13 @@ def test_simulate_tells_each_scenario_in_a_line() -> None:
     code, shown = run("simulate", str(DIALOGS.parent / "scenarios" / "silence.en.yaml"))
     assert code == 0
     assert shown.splitlines() == ["pass  silence.en  (4 turns)"]
+
+
+def test_simulate_refuses_a_wrong_scenario_as_a_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("dialog: wellbeing.en\n")
+    for path in (tmp_path / "bad.yaml", tmp_path / "nowhere"):
+        with pytest.raises(typer.BadParameter):
+            run("simulate", str(path))
 
 
 def test_simulate_gives_json_and_fails_when_a_call_is_not_as_expected(tmp_path: Path) -> None:

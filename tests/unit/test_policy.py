@@ -264,6 +264,12 @@ def test_some_replies_end_the_call_at_once(intent: Intent, outcome: Outcome, lin
         assert call.state.notes == ("not today, try at five",)
 
 
+def test_who_answers_a_question_is_not_taken_for_somebody_else() -> None:
+    call = Call().until("ate")
+    acts = call.hear(Understanding(Intent.WRONG_PERSON, AnswerReading(Ternary.YES, "yes")), "yes")
+    assert asked(acts) == ["slept_well"]
+
+
 def test_a_goodbye_before_identity_is_known_is_met_without_a_word_of_health() -> None:
     call = Call()
     assert spoken(call.say(Intent.GOODBYE)) == [Line.CLOSE_LATER]
@@ -538,6 +544,14 @@ def test_who_is_in_despair_is_kept_on_the_line_a_sentence_a_turn() -> None:
     assert call.hear(flagged("suicidal_intent")) == (StayOnLine("suicidal_intent", 1),)
     assert spoken(call.say(Intent.ANSWER)) == [Line.CLOSE_EMERGENCY]
     assert call.state.outcome is Outcome.EMERGENCY
+
+
+def test_despair_heard_in_the_goodbye_takes_the_call_back() -> None:
+    call = Call().until("ate")
+    call.say(Intent.GOODBYE)
+    call.hear(flagged("suicidal_intent"))
+    assert call.state.stage is Stage.EMERGENCY
+    assert call.state.outcome is None
 
 
 def test_every_flag_of_a_turn_raises_its_alert() -> None:
