@@ -22,6 +22,7 @@ _NO_CUT = frozenset(
         "어",
         "아",
         "여",
+        "다",
         "지",
         "나",
         "자",
@@ -44,6 +45,7 @@ _SURFACE_CUT = re.compile(
 _NAMED_WITH = re.compile(r"(?:열|기침|두통|설사|콧물|오한|가래|몸살|미열|인후통|복통|현기증|통증)하고\Z")
 _MOCKED = re.compile(r"(?:괜찮|멀쩡|말짱)[가-힣]{0,2}\s?(?:뭐가|뭘|무슨|개뿔|뭔)")
 _EMPHATIC = re.compile(r"(?:몇|얼마나|어찌나|을매나|월매나|어떻게나).{0,12}(?:는지|은지|던지|지)\s?(?:몰|모르)")
+_DEGREE = re.compile(r".{0,7}(?:정도|만큼|지경)")
 _KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말|나서|보[니면])")
 
 
@@ -56,6 +58,7 @@ class Clause:
     text: str
     negations: tuple[tuple[int, int], ...] = ()
     over: tuple[tuple[int, int], ...] = ()  # "it stopped", "it is gone"
+    lasting: tuple[tuple[int, int], ...] = ()  # "it will not stop"
     fine: tuple[tuple[int, int], ...] = ()
     past: bool = False  # speaks of an earlier time in contrast to now
     long_ago: bool = False
@@ -155,6 +158,10 @@ def _spans(name: str, text: str, start: int, end: int, lexicon: Lexicon) -> tupl
     return tuple(match.span() for match in lexicon.phrases(name).finditer(text, start, end))
 
 
+def _touches(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    return any(first < end and start < last for first, last in spans)
+
+
 def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: Lexicon) -> Clause:
     def has(name: str) -> bool:
         return lexicon.phrases(name).search(text, start, end) is not None
@@ -162,12 +169,20 @@ def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: L
     piece = text[start:end]
     since = _SINCE.search(piece) is not None
     long_ago = _LONG_AGO.search(piece) is not None and not since
+    lasting = _spans("lasting", text, start, end, lexicon)
+    denials = tuple(
+        (first, last)
+        for first, last in _spans("negations", text, start, end, lexicon)
+        if not _touches(lasting, first, last) and not _DEGREE.match(text, last, end)
+    )
+    over = tuple(each for each in _spans("gone", text, start, end, lexicon) if not _touches(lasting, *each))
     return Clause(
         start=start,
         end=end,
         text=piece,
-        negations=_spans("negations", text, start, end, lexicon),
-        over=_spans("gone", text, start, end, lexicon),
+        negations=denials,
+        over=over,
+        lasting=lasting,
         fine=() if _MOCKED.search(piece) else _spans("fine", text, start, end, lexicon),
         past=(has("past") and not since) or long_ago,
         long_ago=long_ago,

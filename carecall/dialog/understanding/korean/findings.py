@@ -14,6 +14,8 @@ EVENTS = frozenset({
 ACTS = frozenset({"ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed", "warm_home"})
 
 Span = tuple[int, int]
+_PLACELESS = re.compile(r"안|못|몬|암|하나도|어디|아[무프픈파플]")
+_NO_PHRASES = Phrases()
 _PAST_TENSE = re.compile(r"[았었했갔왔였렸졌쳤났](?!으면)")
 
 
@@ -37,14 +39,12 @@ def _cover(spans: Sequence[Span]) -> Span:
     return min(start for start, _ in spans), max(end for _, end in spans)
 
 
-def statement(
-    name: str, phrases: FindingPhrases, text: str, clause: Clause, also: Phrases | None = None
-) -> Statement | None:
-    """What the clause says of the finding, None when it does not speak of it. ``also``: further words for it."""
+def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> Statement | None:
+    """What the clause says of the finding; None when it does not speak of it."""
     absent = [match.span() for match in phrases.absent.finditer(text, clause.start, clause.end)]
     present = [match.span() for match in phrases.present.finditer(text, clause.start, clause.end)]
-    if also is not None and not present and not absent:
-        present = [match.span() for match in also.finditer(text, clause.start, clause.end)]
+    if name == "medication_missed" and clause.planned and not present and not _PAST_TENSE.search(clause.text):
+        return Statement(name, Ternary.YES, clause.span, clause, weak=True) if absent else None
     if absent and present:
         if any(first <= other[0] < last for first, last in present for other in absent):
             absent = [] if present[0][0] < absent[0][0] or _longer(present[0], absent[0]) else absent
@@ -85,7 +85,7 @@ def _reaches(negation: Span, words: Sequence[Span], text: str) -> bool:
     """Whether the negation stands close enough to deny the words."""
     if any("거나" in text[first : negation[0]] for first, _ in words):
         return True
-    return any(negation[0] - last <= 14 if negation[0] >= last else first - negation[1] <= 3 for first, last in words)
+    return any(negation[0] - last <= 14 if negation[0] >= last else first - negation[1] <= 1 for first, last in words)
 
 
 def settled(stated: Sequence[Statement]) -> Statement | None:
@@ -115,6 +115,22 @@ def _overlap(ones: Sequence[Span], others: Sequence[Span]) -> bool:
     return any(start < last and first < end for start, end in ones for first, last in others)
 
 
+def _only(words: Phrases) -> FindingPhrases:
+    return FindingPhrases(topic=_NO_PHRASES, present=words, absent=_NO_PHRASES)
+
+
+def _spoken_of(
+    findings: Mapping[str, FindingPhrases], text: str, clause: Clause, usable: frozenset[str]
+) -> list[Statement]:
+    return [
+        each
+        for name, phrases in findings.items()
+        if name in usable
+        and (each := statement(name, phrases, text, clause)) is not None
+        and all(each.span[0] <= doubt[0] < each.span[1] for doubt in clause.unsure)
+    ]
+
+
 def statements(
     findings: Mapping[str, FindingPhrases],
     text: str,
@@ -125,20 +141,20 @@ def statements(
 ) -> list[Statement]:
     """All statements of the clauses about the usable findings, in the order of the reply.
 
-    A clause that names no finding but says "it is gone" speaks of what the clause before named.
+    A clause that names no finding but says "it is gone" speaks of what the clause before named; one that names none at
+    all may do so by the words in ``also``, which mean the finding that was asked about.
     """
     found: list[Statement] = []
     last: list[Statement] = []
     for clause in clauses:
         if clause.supposed:
             continue
-        here = [
-            each
-            for name, phrases in findings.items()
-            if name in usable
-            and (each := statement(name, phrases, text, clause, also.get(name))) is not None
-            and all(each.span[0] <= doubt[0] < each.span[1] for doubt in clause.unsure)
-        ]
+        here = _spoken_of(findings, text, clause, usable)
+        if also and all(each.id == "pain" and _PLACELESS.match(each.words) for each in here):
+            asked = _spoken_of({name: _only(words) for name, words in also.items()}, text, clause, usable)
+            here = asked or here
+        if not here and last and clause.lasting and not clause.other:
+            here = [Statement(each.id, Ternary.YES, _cover(clause.lasting), clause) for each in last]
         if here:
             last = here
         elif last and not clause.other and (clause.over or (clause.now and clause.fine)):

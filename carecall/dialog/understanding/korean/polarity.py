@@ -33,6 +33,7 @@ class Ask:
     findings: tuple[str, ...]  # lexicon ids that it is about
     opposite: bool  # worded for the finding's opposite: "did you sleep well?" for poor sleep
     negative: bool  # asks whether it is absent: "두통은 없으세요?"
+    denied: bool  # the finding itself is a denial: "냄새를 못 맡으세요?"
     stems: frozenset[str]  # its verbs
     words: frozenset[str] = frozenset()  # its nouns and verbs
 
@@ -60,11 +61,15 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         not any(start <= match.start() < end for start, end in inherent)
         for match in lexicon.phrases("negative_asks").finditer(text)
     )
+    denied = any(
+        any(start <= match.start() < end for start, end in inherent)
+        for match in lexicon.phrases("negative_asks").finditer(text)
+    ) or re.search(r"못\s?(?:느|맡|주무|드|자)", text) is not None
     stems = frozenset(
         _HONORIFIC.get(token.form, token.form) for token in tokens if token.tag[:2] in ("VV", "VA") or token.tag == "XR"
     )
     words = frozenset(token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")) | stems
-    return Ask(named, opposite, negative and not opposite, stems, words)
+    return Ask(named, opposite, negative and not opposite, denied, stems, words)
 
 
 def _scored(value: Ternary, confidence: float, quote: str) -> AnswerReading:
@@ -81,6 +86,10 @@ def _flipped(value: Ternary) -> Ternary:
     return {Ternary.YES: Ternary.NO, Ternary.NO: Ternary.YES}.get(value, value)
 
 
+_SHORT = 8  # characters of a clause whose verb can only be the question's: "자주 해요"
+_LIGHT = frozenset({"하", "나", "들", "되", "가", "보", "오", "주"})
+_DEGREE = re.compile(r"정도로|만큼|지경으로")
+_GOES_ON = re.compile(r"(?:나[와온옵]|(?<!그건 )(?:그래|그렇)|심해|더해|똑같|여전|그대로)[가-힣]{0,2}\s*[.!]?\s*$")
 _AGREES = re.compile(r"\s*(?:네|예|응|어|그럼|맞)[\s,.]")
 
 
@@ -122,6 +131,8 @@ def yes_or_no(
     """A Ternary with scores. ``evasive``: the reply does something else than to answer (asks back, waits, leaves)."""
     content = _by_content(text, ask, clauses, stated, evasive=evasive)
     unsure = [each for each in clauses if each.unsure]
+    if "fever" in ask.findings:
+        unsure += [each for each in clauses if lexicon.phrases("unmeasured").search(text, *each.span)]
     if content is not None and not (unsure and content.confidence < 0.8):
         return content
     if unsure or evasive:
@@ -214,9 +225,16 @@ def _by_predicate(
             for token in tokens
             if clause.start <= token.start < clause.end and token.tag[:2] in ("VV", "VA")
         }
+        tail = _DEGREE.split(clause.text)[-1]
+        if len(re.sub(r"\W", "", tail)) > _SHORT:
+            stems -= _LIGHT
+        if clause.lasting and ask.of_trouble:
+            return _scored(Ternary.YES, 0.7, clause.text.strip())
+        if ask.of_trouble and not clause.negations and _GOES_ON.search(tail) and len(re.sub(r"\W", "", tail)) <= _SHORT:
+            return _scored(Ternary.NO if ask.denied else Ternary.YES, 0.65, clause.text.strip())
         if stems & ask.stems or (re.search(r"있", clause.text) and "있" in ask.stems):
             value = Ternary.NO if len(clause.negations) % 2 or clause.planned and not ask.of_trouble else Ternary.YES
-            if ask.opposite and ask.findings and stems & {"아프"}:
+            if ask.denied or (ask.opposite and stems & {"아프"}):
                 value = _flipped(value)
             return _scored(value, 0.7, clause.text.strip())
         if ask.of_act and clause.planned:

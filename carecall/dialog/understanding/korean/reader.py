@@ -119,7 +119,7 @@ class KoreanRules:
         usable = frozenset(self._lexicon.findings) - (ACTS - set(ask.findings))
         if "medication_missed" not in ask.findings and not _ABOUT_MEDICINE.search(text):
             usable -= {"medication_missed"}
-        also = {name: self._lexicon.phrases(f"asked_{name}") for name in ask.findings}
+        also = {name: self._lexicon.phrases(f"asked_{name}") for name in ask.findings if not ask.negative or name != "pain"}
         found = statements(self._lexicon.findings, text, clauses, usable=usable, also=also)
         if len(ask.findings) == 1 and clauses and not any(each.clause is clauses[0] for each in found):
             first = clauses[0]
