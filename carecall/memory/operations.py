@@ -11,6 +11,7 @@ from carecall.domain.language import Language
 from carecall.memory.sense import Sense, Tone, sense
 
 _LACKING = "lacking"  # the trouble of not being able to, or not having
+_ALIKE, _OTHER_VALUE = 0.1, 0.7
 _MOSTLY = 0.5  # shared part of what two sentences are about, from which they are about the same
 
 
@@ -63,18 +64,18 @@ def _decide(new: Sense, stored: Sequence[Sense]) -> Decision:
 
 
 def _closeness(new: Sense, old: Sense) -> float:
-    """How much of what the two are about is the same, 0 to 1; with the same values a little more."""
+    """How much of what the two are about is the same, 0 to 1; more for the same values, most for other values of it."""
     together = new.subjects | old.subjects
-    shared = len(new.subjects & old.subjects) / len(together) if together else 0.0
-    return shared + 0.1 * bool(new.values & old.values) + 0.1 * bool(new.troubles & old.troubles)
+    shared = len(new.subjects & (old.subjects | old.verbs)) / len(together) if together else 0.0
+    alike = bool(new.values & old.values) + bool(new.troubles & old.troubles)
+    return shared + _ALIKE * alike + _OTHER_VALUE * (shared > 0 and new.differs(old))
 
 
 def _compare(new: Sense, old: Sense) -> Operation | None:
     """What the new sentence does to the old one; None when they are about different things."""
     if new.text == old.text:
         return Operation.PASS
-    shared = new.subjects & old.subjects
-    if not shared:
+    if not new.subjects & (old.subjects | old.verbs if new.tone is Tone.ENDED else old.subjects):
         return None
     if new.tone is Tone.ENDED:
         if new.differs(old):
@@ -84,7 +85,7 @@ def _compare(new: Sense, old: Sense) -> Operation | None:
         return Operation.DELETE
     if old.planned and not new.planned:
         return Operation.REPLACE
-    if _LACKING in old.troubles and new.tone is Tone.PLAIN and not new.still:
+    if _LACKING in old.troubles and new.tone is Tone.PLAIN and new.of_ability and not new.still:
         return Operation.REPLACE if new.values else Operation.DELETE
     if _LACKING in new.troubles and old.tone is Tone.PLAIN:
         return Operation.REPLACE
@@ -102,12 +103,14 @@ def _same_or_newer(new: Sense, old: Sense) -> Operation | None:
     more, less = new.subjects - old.subjects, old.subjects - new.subjects
     if more and (less or new.tone is not Tone.TROUBLE) and shared / (shared + len(more) + len(less)) < _MOSTLY:
         return None
-    if new.differs(old):
+    if new.differs(old) or (new.single & old.single and (more or less)):
         return Operation.REPLACE
     if new.still:
         return Operation.PASS
     if more:
-        return Operation.PASS if less and shared > len(more | less) else None
-    if new.adds_to(old):
-        return Operation.REPLACE if new.tone is old.tone else None
+        known = shared > len(more | less) and (bool(less) or bool(new.values & old.values))
+        return Operation.PASS if known else None
+    if new.adds_to(old) and not new.values & old.values:
+        detailed = not old.values or (old.scheduled and new.scheduled)
+        return Operation.REPLACE if detailed and new.tone is old.tone else None
     return Operation.PASS

@@ -11,6 +11,9 @@ from carecall.memory import english_words, korean_words
 from carecall.memory.vocabulary import vocabulary_for
 
 
+_SCHEDULE = ("frequency", "weekday", "daypart", "clock")
+
+
 class Tone(StrEnum):
     """How the thing a sentence is about stands."""
 
@@ -32,6 +35,14 @@ class Sense:
     troubles: frozenset[str]  # kinds of trouble
     still: bool
     planned: bool
+    of_ability: bool  # about something one can or cannot do: sleep, smell, see, hear
+    single: frozenset[str]  # of the subjects, those of which there is one at a time
+    verbs: frozenset[str]  # what is done; compared only where a sentence has no other subject
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it says when or how often."""
+        return any(kind in _SCHEDULE for kind, _ in self.values)
 
     def differs(self, other: "Sense") -> bool:
         """Whether both give a value of the same kind, and not the same one."""
@@ -68,7 +79,9 @@ def sense(text: str, language: Language) -> Sense:
     medicine = _mark(vocabulary.medicine, words, marks)
     verbs: set[str] = set()
     for stem, start, end, is_verb in _stems(words, language):
-        if _overlaps((start, end), taken + marks) or any(map(vocabulary.stop.fullmatch, (stem, words[start:end]))):
+        if _overlaps((start, end), taken + marks) or vocabulary.stop.fullmatch(
+            stem if language is Language.KOREAN else words[start:end]
+        ):
             continue
         if stem.isdigit():
             values.add(("count", stem))
@@ -85,6 +98,9 @@ def sense(text: str, language: Language) -> Sense:
         troubles=frozenset(troubles),
         still=still,
         planned=planned and not ended,
+        of_ability=bool(subjects & vocabulary.abilities),
+        single=frozenset(subjects & vocabulary.single),
+        verbs=frozenset(verbs),
     )
 
 

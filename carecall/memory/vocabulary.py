@@ -45,6 +45,8 @@ class _VocabularyFile(BaseModel):
     values: dict[str, dict[str, list[str]]]
     kinds: dict[str, dict[str, list[str]]]
     concepts: dict[str, list[str]]
+    abilities: set[str]
+    single: set[str]
     stop: list[str]
     topics: dict[Topic, list[str]]
     chronic: list[str]
@@ -71,6 +73,8 @@ class Vocabulary:
     values: tuple[tuple[str, str, re.Pattern[str]], ...]
     kinds: tuple[tuple[str, str, re.Pattern[str]], ...]
     concepts: tuple[tuple[str, re.Pattern[str]], ...]
+    abilities: frozenset[str]
+    single: frozenset[str]
     stop: re.Pattern[str]
     topics: tuple[tuple[Topic, re.Pattern[str]], ...]
     chronic: re.Pattern[str]
@@ -125,6 +129,8 @@ def _compiled(file: _VocabularyFile) -> Vocabulary:
         values=tuple((kind, name, words(each)) for kind, of in file.values.items() for name, each in of.items()),
         kinds=tuple((kind, name, words(each)) for kind, of in file.kinds.items() for name, each in of.items()),
         concepts=tuple((name, words(each)) for name, each in file.concepts.items()),
+        abilities=frozenset(file.abilities),
+        single=frozenset(file.single),
         stop=re.compile("|".join(file.stop)),
         topics=tuple((topic, words(each)) for topic, each in file.topics.items()),
         chronic=words(file.chronic),
