@@ -16,7 +16,9 @@ TODAY = datetime.date(2025, 3, 12)  # a Wednesday
 RULES = EnglishRules()
 
 
-def read(reply: str, ask: str = "How are you feeling?", kind: AnswerType = AnswerType.OPEN, **more: object) -> Understanding:
+def read(
+    reply: str, ask: str = "How are you feeling?", kind: AnswerType = AnswerType.OPEN, **more: object
+) -> Understanding:
     understanding = RULES.read(reply, Asked(ask, kind, **more), TODAY)  # type: ignore[arg-type]
     quotes = [each.quote for each in (*understanding.volunteered, *understanding.red_flags)]
     if understanding.answer is not None:
@@ -37,10 +39,22 @@ def volunteered(reply: str, ask: str = "How are you feeling?") -> dict[str, str]
 
 FEVER, COUGH, THROAT = "Do you have a fever?", "Are you coughing?", "Is your throat sore?"
 BREATH, EATEN, SLEEP = "Are you short of breath?", "Have you eaten today?", "Did you sleep well last night?"
-PILLS, OUT, MOVED = "Have you taken your medication today?", "Have you been out today?", "Have you been getting any exercise?"
+PILLS, OUT, MOVED = (
+    "Have you taken your medication today?",
+    "Have you been out today?",
+    "Have you been getting any exercise?",
+)
 FALL, PAIN, DOWN = "Have you had a fall recently?", "Are you in any pain?", "Have you been feeling down lately?"
-HEAD, SMELL, LONELY = "Do you have a headache?", "Have you lost your sense of smell or taste?", "Are you feeling lonely?"
-DIZZY, WATER, HUNGER = "Have you been feeling dizzy?", "Have you been drinking enough water?", "Do you have a good appetite?"
+HEAD, SMELL, LONELY = (
+    "Do you have a headache?",
+    "Have you lost your sense of smell or taste?",
+    "Are you feeling lonely?",
+)
+DIZZY, WATER, HUNGER = (
+    "Have you been feeling dizzy?",
+    "Have you been drinking enough water?",
+    "Do you have a good appetite?",
+)
 DOCTOR, CHILLS, RUNS = "Have you seen a doctor today?", "Do you have chills?", "Do you have diarrhea?"
 
 YES_NO = [
@@ -155,7 +169,9 @@ def test_yes_to_a_politely_negative_question_means_that_it_is_there(ask: str, re
     ("Did you water your plants?", "sure did", "yes"),
     ("Is your neighbor still visiting you?", "he never visits any more", "no"),
 ])  # fmt: skip
-def test_a_question_about_something_unheard_of_is_answered_in_its_own_words(ask: str, reply: str, expected: str) -> None:
+def test_a_question_about_something_unheard_of_is_answered_in_its_own_words(
+    ask: str, reply: str, expected: str
+) -> None:
     assert yes_no(ask, reply) == expected
 
 
@@ -231,7 +247,12 @@ def test_days_since_it_began(reply: str, expected: int | None) -> None:
 
 COURSE = (Choice("better", "Better"), Choice("same", "About the same"), Choice("worse", "Worse"))
 TIMES = (Choice("morning", "Morning"), Choice("afternoon", "Afternoon"), Choice("evening", "Evening"))
-PLACES = (Choice("knee", "Knee"), Choice("back", "Back"), Choice("shoulder", "Shoulder"), Choice("other", "Somewhere else"))
+PLACES = (
+    Choice("knee", "Knee"),
+    Choice("back", "Back"),
+    Choice("shoulder", "Shoulder"),
+    Choice("other", "Somewhere else"),
+)
 
 
 @pytest.mark.parametrize(("choices", "reply", "expected"), [
@@ -246,7 +267,9 @@ PLACES = (Choice("knee", "Knee"), Choice("back", "Back"), Choice("shoulder", "Sh
     (PLACES, "mostly the ankle", "other"),
     (PLACES, "what do you mean", None),
 ])  # fmt: skip
-def test_choices_by_what_they_are_commonly_called(choices: tuple[Choice, ...], reply: str, expected: str | None) -> None:
+def test_choices_by_what_they_are_commonly_called(
+    choices: tuple[Choice, ...], reply: str, expected: str | None
+) -> None:
     answer = read(reply, "Which is it?", AnswerType.CHOICE, choices=choices).answer
     assert (None if answer is None else answer.value) == expected
 
@@ -347,7 +370,9 @@ def test_any_text_is_read(reply: str) -> None:
     read(reply, FEVER, AnswerType.YES_NO)
 
 
-@pytest.mark.parametrize("reply", ["", "   ", "\x00\x07", "a" * 10_000, "no " * 4_000, "열이 나요 fever 없어요", "?!…--", "İıß"])
+@pytest.mark.parametrize(
+    "reply", ["", "   ", "\x00\x07", "a" * 10_000, "no " * 4_000, "열이 나요 fever 없어요", "?!…--", "İıß"]
+)
 def test_odd_texts_are_read(reply: str) -> None:
     for kind in AnswerType:
         read(reply, FEVER, kind)

@@ -73,6 +73,7 @@ class FindingPhrases:
     absent: Phrases  # set phrases that say it is not there
     kind: FindingKind = FindingKind.SYMPTOM
     opposite: str = ""  # the finding that is there exactly when this one is not
+    lead: str = ""  # words that make a full sentence of a bare answer: "my nose is" before "running like a tap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class _Finding(BaseModel):
     absent: list[str] = []
     kind: FindingKind = FindingKind.SYMPTOM
     opposite: str = ""
+    lead: str = ""
 
 
 class VocabularyFile(BaseModel):
@@ -190,6 +192,7 @@ def load_lexicon(dialogs_dir: Path, language: Language) -> Lexicon:
                 absent=phrases(f"findings.{name}.absent", finding.absent),
                 kind=finding.kind,
                 opposite=finding.opposite,
+                lead=finding.lead,
             )
             for name, finding in file.findings.items()
         },

@@ -21,6 +21,10 @@ _ORDER = (
     Intent.GOODBYE,
     Intent.SMALL_TALK,
 )
+_OPEN_ASK = re.compile(
+    r"\b(?:anything else|anything you|what else|how (?:have you|has your|are you|are things|is your)|hello)\b"
+)
+_SHORT = 6  # words; a longer reply to an open question that states no finding is chat
 _OFFER = re.compile(r"\b(?:anything else|anything you|what else|hello there|how are things|how have you been)\b")
 _WORD = re.compile(r"[a-z']+")
 
@@ -54,7 +58,8 @@ class Intents:
             return Intent.ANSWER
         text = spoken.text.replace("you know", "")
         words = _WORD.findall(text)
-        if self._list("answers").search(text):
+        story = _OPEN_ASK.search(ask.text) and len(words) > _SHORT
+        if self._list("answers").search(text) and not story:
             return Intent.ANSWER
         if not words or not self._list("sense").search(text):
             return Intent.UNCLEAR

@@ -1,6 +1,7 @@
 """The English reader: one reply, everything that it means."""
 
 import datetime
+import re
 from functools import cached_property
 
 from carecall.dialog.definition import Feeling
@@ -15,7 +16,7 @@ from carecall.dialog.understanding.english.statements import Statement, Statemen
 from carecall.dialog.understanding.english.yes_no import YesNo
 from carecall.dialog.understanding.lexicon import FindingKind, Lexicon, load_lexicon
 from carecall.dialog.understanding.meaning import AnswerReading, Asked, FindingReading, Intent, Understanding
-from carecall.domain.finding import AnswerType, Ternary
+from carecall.domain.finding import AnswerType, Ternary, Unit
 from carecall.domain.language import Language
 from carecall.settings import settings
 
@@ -24,6 +25,9 @@ _REPORTED = frozenset(
     "dizziness poor_appetite poor_sleep fall pain low_mood loneliness medication_missed".split()
 )
 _NOT_ANSWERING = frozenset(Intent) - {Intent.ANSWER, Intent.UNCLEAR, Intent.SMALL_TALK, Intent.GOODBYE}
+_THERMOMETER = re.compile(r"\b(?:temperature|thermometer|fever|feverish|degrees|celsius|fahrenheit)\b")
+_FEVER = 37.8  # °C; 100 °F
+_COLDEST = 35.0  # °C; below it the number is no body temperature
 _CARE = frozenset({"ate", "took_medicine", "enough_food", "warm_home"})  # acts whose lack is bad news
 
 
@@ -62,6 +66,7 @@ class EnglishRules:
             return Understanding(Intent.UNCLEAR)
         about = self._yes_no.about(asked, ask)
         statements = self._statements.read(spoken, about, ask.text.startswith("how "))
+        statements += self._temperature(spoken, about)
         flags = self._dangers.read(spoken)
         act = self._intents.acts(spoken, ask)
         answer = self._answer(spoken, ask, asked, about, statements, act in _NOT_ANSWERING, today)
@@ -87,6 +92,9 @@ class EnglishRules:
     ) -> AnswerReading | None:
         match asked.type:
             case AnswerType.YES_NO:
+                concerned = {*about, *(self._lexicon.findings[name].opposite for name in about)}
+                if not evasive and not any(each.id in concerned for each in statements):
+                    statements += self._statements.completed(spoken, about)
                 return self._yes_no.read(spoken, ask, about, statements, evasive)
             case AnswerType.NUMBER:
                 number = read_number(spoken, asked.unit)
@@ -105,6 +113,16 @@ class EnglishRules:
                 return AnswerReading(chosen.id, spoken.quote(chosen.start, chosen.end), 0.9)
             case AnswerType.OPEN:
                 return None
+
+    def _temperature(self, spoken: Spoken, about: tuple[str, ...]) -> tuple[Statement, ...]:
+        """A body temperature said in numbers is a fever or none."""
+        if "fever" not in about and not _THERMOMETER.search(spoken.text):
+            return ()
+        number = read_number(spoken, Unit.CELSIUS)
+        if number is None or number.value < _COLDEST:
+            return ()
+        value = Ternary.YES if number.value >= _FEVER else Ternary.NO
+        return (Statement("fever", value, number.start, number.end),)
 
     def _volunteered(self, spoken: Spoken, statements: tuple[Statement, ...]) -> tuple[FindingReading, ...]:
         return tuple(

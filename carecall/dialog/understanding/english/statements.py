@@ -36,6 +36,15 @@ _SPECIFIC_PAINS = ("chest_pain", "headache", "sore_throat", "myalgia")
 _ECHO = re.compile(r"(?:feeling |any |a |no |the |my )?\w+(?: \w+)?$")
 _WORDS_OF_A_LIST = 4
 _AFTERTHOUGHT = 6  # words: "but that was years ago"
+_COMPLETED = 3  # clauses
+_BARE_WORDS = 9
+_BARE = re.compile(
+    r"^(?:(?:and|but|well|so|yes|no|oh|it is|it|they are|that is|i am|just|been|all|is|has been|honestly) )*"
+)
+_OWN_SUBJECT = re.compile(
+    r"(?:i|my|he|she|they|we|you|the|there|nobody|who|what|if|when|can|could|do|did|have|not|no|none|never|nope|knock|touch|well|which|anyway|as)\b"
+)
+_FIRST_PERSON = re.compile(r"\b(?:i|me|myself)\b")
 _NEAR = 3  # words: "not full of energy", but not "wasn't out of breath and full of energy"
 _LIST_VERB = re.compile(
     r"\b(?:is|are|am|was|were|have|has|had|hurts?|feel|feels|got|keeps?|can|do|did|does|been|i|my)\b"
@@ -80,6 +89,20 @@ class Statements:
         found.sort(key=lambda each: (each.start, each.end))
         return tuple(self._resolve_pronouns(spoken, denials, found, tuple(asked), inquired))
 
+    def completed(self, spoken: Spoken, about: Iterable[str]) -> tuple[Statement, ...]:
+        """What bare answers state once the question's subject stands before them: "[my nose is] running like a tap"."""
+        found: list[Statement] = []
+        for name in about:
+            finding = self._lexicon.findings[name]
+            for clause in spoken.clauses[:_COMPLETED] if finding.lead else ():
+                words = _BARE.sub("", spoken.text[clause.start : clause.end])
+                if not words or len(words.split()) > _BARE_WORDS or clause.mark == "?" or _OWN_SUBJECT.match(words):
+                    continue
+                for each in self.read(Spoken.of(f"{finding.lead} {words}")):
+                    if each.id in (name, finding.opposite):
+                        found.append(replace(each, start=clause.start, end=clause.end))
+        return tuple(found)
+
     def _mentions(self, name: str, text: str) -> Iterator[tuple[int, int, bool]]:
         phrases = self._lexicon.findings[name]
         absent = [(match.start(), match.end()) for match in phrases.absent.finditer(text)]
@@ -95,7 +118,7 @@ class Statements:
         self, spoken: Spoken, text: str, denials: str, name: str, start: int, end: int, present: bool
     ) -> Iterator[Statement]:
         clause = spoken.clause_at(start)
-        if self._of_others(spoken, text, clause, start) or self._supposed(text, clause, start):
+        if self._of_others(spoken, text, clause, start, end) or self._supposed(text, clause, start):
             return
         stop = max(end, clause.end)
         if clause.mark == "?" and (_QUESTION.match(text, clause.start) or _ECHO.fullmatch(text[clause.start : stop])):
@@ -158,7 +181,9 @@ class Statements:
             return not re.search(r"\b(?:but|still)\b", denials[over.end() : stop])
         return bool(self._list("over_before").search(denials, clause.start, start))
 
-    def _of_others(self, spoken: Spoken, text: str, clause: Clause, start: int) -> bool:
+    def _of_others(self, spoken: Spoken, text: str, clause: Clause, start: int, end: int) -> bool:
+        if _FIRST_PERSON.search(text, start, end):
+            return False
         others = max((each.end() for each in self._list("others").finditer(text, clause.start, start)), default=-1)
         selves = max((each.end() for each in self._list("selves").finditer(text, clause.start, start + 2)), default=-1)
         if others >= 0 or selves >= 0:

@@ -107,7 +107,7 @@ class YesNo:
         for ground in (Ground.ECHO, Ground.WORD, Ground.MANNER):
             of_ground = [each for each in signs if each.ground is ground]
             if of_ground:
-                chosen = of_ground[0] if ground is not Ground.ECHO else of_ground[-1]
+                chosen = of_ground[0] if ground is Ground.WORD else of_ground[-1]
                 return self._reading(spoken, chosen, signs, False)
         return None
 
@@ -185,6 +185,11 @@ class YesNo:
             r"(?:(?:and|well|but|so|now|just|i am|it is|that is|i have|honestly|really|god|lord|why) )*", words
         )
         begin = stripped.end() if stripped else 0
+        symptom = bool(kinds & {FindingKind.SYMPTOM, FindingKind.EVENT})
+        state = FindingKind.STATE in kinds
+        if (symptom or state) and (fine := _at(self._list("fine"), words, begin)):
+            sign(Ternary.NO if symptom else Ternary.YES, Ground.MANNER, fine)
+            return signs
         for at in dict.fromkeys((0, begin)):
             no = _at(self._list("no"), words, at)
             yes = _at(self._list("yes"), words, at)
@@ -195,8 +200,6 @@ class YesNo:
             if yes:
                 sign(Ternary.YES, Ground.WORD, yes)
                 return signs
-        symptom = bool(kinds & {FindingKind.SYMPTOM, FindingKind.EVENT})
-        state = FindingKind.STATE in kinds
         if over := self._list("over").search(words):
             if symptom and not self._list("negations").search(words, 0, over.start()):
                 sign(Ternary.NO, Ground.MANNER, over)
