@@ -50,12 +50,18 @@ class _Outgoing:
         shares = self.shares("", cut=False) if self.heard is None else self.heard
         return [sentence for sentence, share in shares if share < _HEARD_WHOLE]
 
+    def begins(self, went_out: str) -> bool:
+        """Whether this is what went out, and not a belated word of an earlier turn."""
+        first = _letters(self.yielded[0].text) if self.yielded else ""
+        said = _letters(went_out)
+        return bool(first) and (said.startswith(first) or first.startswith(said))
+
     def shares(self, went_out: str, *, cut: bool) -> list[tuple[Sentence, float]]:
         """How much of each sentence was heard. ``cut``: the last one that was begun was not ended."""
         shares: list[tuple[Sentence, float]] = []
-        left = _length(went_out)
+        left = len(_letters(went_out))
         for sentence in self.yielded:
-            length = max(_length(sentence.text), 1)
+            length = max(len(_letters(sentence.text)), 1)
             shares.append((sentence, min(max(left / length, 0.0), 1.0)))
             left -= length
         begun = [number for number, (_, share) in enumerate(shares) if share > 0]
@@ -109,6 +115,7 @@ class DialogManager:
         self._said: list[tuple[Speaker, str]] = []  # the talk so far
         self._question_text = ""  # what the recipient replies to, in the agent's words
         self._outgoing = _Outgoing(self._state, self._state, (), ())
+        self._last_heard = ""  # the last sentence that was begun on the line
         self._goodbye_cut = False
 
     @property
@@ -167,9 +174,9 @@ class DialogManager:
 
         A question that was cut off does not count as put, and a text of emergency or a goodbye is said again.
         """
-        asked = self._settle(text, cut=interrupted)
         if not text.strip():
             return
+        asked = self._settle(text, cut=interrupted) if self._outgoing.begins(text) else None
         self._said.append((Speaker.AGENT, text))
         turn = Turn(self._index(), Speaker.AGENT, text, started_s, ended_s, asked=asked, interrupted=interrupted)
         await self._journal.agent_turn(turn)
@@ -287,20 +294,30 @@ class DialogManager:
         if outgoing.heard is not None:
             return None
         outgoing.heard = outgoing.shares(went_out, cut=cut)
+        begun = [each.text for each, share in outgoing.heard if share > 0]
         asking = next(((each, share) for each, share in outgoing.heard if each.asks is not None), None)
         if asking is not None and asking[1] < _HEARD_WHOLE:
             self._state = policy.unheard(self._state, outgoing.before, begun=asking[1] > 0)
         if asking is not None and asking[1] > 0:
             self._question_text = asking[0].text
-        elif self._state.asking is None:
-            heard = [each.text for each, share in outgoing.heard if share > 0]
-            self._question_text = heard[-1] if heard else self._question_text
+        elif self._state.asking is None and begun:
+            self._question_text = begun[-1]
         if outgoing.unheard:
-            self._goodbye_cut = self._state.stage is Stage.CLOSING
-            for act in outgoing.acts:
-                if isinstance(act, Escalate):
-                    self._state = policy.cut_off(self._state, act.flag)
+            self._last_heard = begun[-1] if begun else self._last_heard
+            self._wording.heard(self._last_heard)
+            self._owe(outgoing.acts)
+        elif begun:
+            self._last_heard = begun[-1]
         return asking[0].asks if asking is not None and asking[1] > 0 else None
+
+    def _owe(self, acts: Sequence[Act]) -> None:
+        """What must be said whole and was not, is to be said again."""
+        self._goodbye_cut = self._state.stage is Stage.CLOSING
+        for act in acts:
+            if isinstance(act, Escalate):
+                self._state = policy.cut_off(self._state, act.flag)
+            elif act == Speak(Line.GREETING):
+                self._state = policy.not_introduced(self._state)
 
     async def _to_its_end(self, step: Coroutine[None, None, Feeling]) -> Feeling:
         """Runs a step to its end even when the turn is cancelled meanwhile: what was heard must not be lost."""
@@ -324,5 +341,5 @@ def _has_room(acts: Sequence[Act]) -> bool:
     return warm and any(isinstance(act, Ask) for act in acts)
 
 
-def _length(text: str) -> int:
-    return len("".join(text.split()))
+def _letters(text: str) -> str:
+    return "".join(text.split())

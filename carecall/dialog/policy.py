@@ -93,6 +93,7 @@ class State:
     candidate: Candidate | None = None
     puts: Mapping[str, int] = field(default_factory=dict)  # how often each question was put
     cuts: Mapping[str, int] = field(default_factory=dict)  # how often a question was cut off
+    introduced: bool = True  # the greeting was heard: who calls, and that it is an AI
     identity_puts: int = 1  # the greeting asks
     findings: Findings = field(default_factory=dict)  # in the order first heard
     unusable: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)  # replies that answered nothing
@@ -172,6 +173,8 @@ def silence(state: State, script: Script) -> Decision:
         state, owed = _owed(state)
         return state, (prompt, *owed)
     if state.stage is Stage.IDENTITY:
+        if not state.introduced:
+            return _introduce(state, prompt)
         return replace(state, identity_puts=state.identity_puts + 1), (prompt, Speak(Line.IDENTITY_AGAIN))
     question = _open_question(state, script.dialog)
     if question is None or state.puts.get(question.code, 0) >= _limit(question):
@@ -196,6 +199,11 @@ def unheard(state: State, before: State, *, begun: bool) -> State:
             cuts={**state.cuts, code: state.cuts.get(code, 0) + 1},
         )
     return state if begun else replace(state, asking=before.asking, candidate=before.candidate)
+
+
+def not_introduced(state: State) -> State:
+    """The state when the greeting did not go out whole: it is said again before anything else."""
+    return replace(state, introduced=False)
 
 
 def cut_off(state: State, flag: str) -> State:
@@ -303,6 +311,8 @@ def _identity(state: State, heard: Heard, dialog: Dialog) -> Decision:
         return _end(state, *_STRANGER_LEAVES)
     if intent in _ENDINGS:
         return _end(state, *_ENDINGS[intent])
+    if not state.introduced:
+        return _introduce(state, *_side(understanding))
     denied = intent is Intent.ANSWER and understanding.answer is not None and understanding.answer.value is Ternary.NO
     if denied and state.identity_puts >= 2:
         return _end(state, *_ENDINGS[Intent.WRONG_PERSON])
@@ -321,6 +331,10 @@ def _identity(state: State, heard: Heard, dialog: Dialog) -> Decision:
         acts = (Acknowledge(Feeling.BAD),)
     state, following = _proceed(state, dialog)
     return state, (*acts, Speak(Line.BEGIN), *following)
+
+
+def _introduce(state: State, *first: Act) -> Decision:
+    return replace(state, introduced=True), (*first, Speak(Line.GREETING))
 
 
 def _side(understanding: Understanding) -> tuple[Act, ...]:

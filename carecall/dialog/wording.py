@@ -58,6 +58,10 @@ class Wording:
                     self._last = sentence.text
         return tuple(sentences)
 
+    def heard(self, last: str) -> None:
+        """Tells which sentence was the last to go out, when the rest of a turn was cut off."""
+        self._last = last
+
     def fixed(self) -> tuple[str, ...]:
         """Every line that does not depend on what the recipient says, filled in."""
         dialog, texts = self._dialog, self._dialog.texts

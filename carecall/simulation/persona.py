@@ -49,7 +49,7 @@ class Persona:
             self._greeted = bool(recipient.greets)
             return recipient.greets
         if asked is None:
-            return self._next(None, recipient.otherwise)
+            return self._next(None, recipient.otherwise or [recipient.greets])
         if asked in recipient.answers:
             return self._next(asked, recipient.answers[asked])
         return self._next("", recipient.default)

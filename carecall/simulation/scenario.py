@@ -48,7 +48,7 @@ class Recipient(_Part):
     greets: str = ""  # the reply to the greeting; empty: silence
     answers: dict[str, list[str]] = {}  # by the question's code: the reply, then replies to re-asks; the last one stays
     default: list[str] = []  # replies to questions not listed, in turn; none: silence
-    otherwise: list[str] = []  # replies to what is no question, in turn, the last one stays; none: silence
+    otherwise: list[str] = []  # replies to what is no question, in turn, the last one stays; none: what greets says
     interjections: list[Interjection] = []
     hang_up_after: int | None = Field(None, ge=0)  # so many turns of the recipient
 

@@ -262,6 +262,31 @@ async def test_a_noise_after_a_whole_turn_changes_nothing() -> None:
     assert await call.play(call.manager.resume()) == []
 
 
+async def test_a_greeting_that_was_talked_over_is_said_again_before_anything_else() -> None:
+    call = Call()
+    greeting = await call.play(call.manager.open(), cut_after="Hello")
+    said = await call.say("hello?")
+    assert said[-1] == greeting[0]
+    said = await call.say("yes")
+    assert said[-1].asks == "ate"
+
+
+async def test_nobody_is_taken_for_the_right_person_before_the_greeting_went_out() -> None:
+    call = Call()
+    async for _ in call.manager.open():
+        pass
+    assert [each.text for each in await call.say("yes")] == list(call.manager.vetted_lines())[:1]
+
+
+async def test_a_belated_word_of_an_earlier_turn_does_not_count_for_this_one() -> None:
+    call = await confirmed()
+    async for _ in call.manager.reply("yes", started_s=5, ended_s=6):
+        pass
+    await call.manager.spoken("Hello, this is an automated AI call", started_s=0, ended_s=4)
+    await call.say("no")
+    assert call.value("ate") is Ternary.NO
+
+
 async def test_a_goodbye_that_was_talked_over_is_said_again() -> None:
     call = await confirmed()
     await call.play(call.manager.reply("bye", started_s=5, ended_s=6), cut_after="All")
@@ -275,7 +300,8 @@ async def test_emergency_text_that_was_talked_over_is_said_again() -> None:
     call = await confirmed()
     await call.play(call.manager.reply("chest", started_s=5, ended_s=6), cut_after="Call")
     said = await call.say("mumble")
-    assert [each.text for each in said][:2] == ["Call 911 now.", "Do not wait."]
+    assert [each.text for each in said][1:3] == ["Call 911 now.", "Do not wait."]
+    assert said[0].text in DIALOG.texts.repeat_lead
     assert len(call.journal.alerts) == 1
 
 

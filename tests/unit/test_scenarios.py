@@ -101,6 +101,11 @@ def test_an_unknown_question_is_met_with_silence() -> None:
     assert ann.react("ate") == Reaction()
 
 
+def test_who_is_asked_again_whether_it_is_them_says_so_again() -> None:
+    ann = persona()
+    assert [ann.react(None).text for _ in range(2)] == ["hello", "hello"]
+
+
 def test_what_is_no_question_gets_its_own_reply() -> None:
     ann = persona(otherwise=["all right"])
     ann.react(None)
