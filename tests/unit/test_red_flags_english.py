@@ -158,7 +158,7 @@ def test_a_flag_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("flag", "trouble"), [
-    ("  - {id: fire, urgency: routine, title: Fire, say: [Go.], patterns: [fire]}\n", "urgency must be emergency or urgent"),
+    ("  - {id: fire, urgency: routine, title: Fire, say: [Go.], patterns: [fire]}\n", "must be emergency or urgent"),
     ("  - {id: fire, urgency: urgent, title: Fire, say: [Go.], patterns: ['(']}\n", "flags.fire.patterns.0"),
     ("  - {id: fire, urgency: urgent, title: Fire, say: [], patterns: [fire]}\n", "flags.0.say"),
     ("  - {id: fire, urgency: urgent, title: F, say: [Go.], patterns: [fire], keep_on_line: true}\n", "stay_on_line"),

@@ -12,7 +12,9 @@ _DENIES = re.compile(
     r"\b(?:not|no|never|nor|neither|without|hardly|anything but|than|rather than|instead of)(?: \w+){0,2} $"
 )
 _ORDER = ("first", "second", "third", "fourth")
-_SMALL_WORDS = frozenset("a an the of or and to in at about my some somewhere else".split())
+_SMALL_WORDS = frozenset(
+    ["a", "an", "the", "of", "or", "and", "to", "in", "at", "about", "my", "some", "somewhere", "else"]
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,17 @@ from carecall.dialog.understanding.lexicon import Lexicon
 from carecall.dialog.understanding.meaning import RedFlagReading
 
 _NEGATED = re.compile(
-    r"\b(?:no|not|never|none|nothing|without|nearly|almost|hardly ever|free of|neither|nor)(?: \w+){0,4} $"
+    r"\b(?:no|not|never|none|nothing|nobody|no one|without|nearly|almost|hardly ever|free of|neither|"
+    r"nor)(?: \w+){0,4} $"
 )
-_NEGATED_FIRMLY = re.compile(r"\b(?:no|never|without|(?:do|did|have|am|has|is|was|are) not)(?: \w+){0,5} $")
+_NEGATED_FIRMLY = re.compile(r"\b(?:no|never|nobody|without|(?:do|did|have|am|has|is|was|are) not)(?: \w+){0,5} $")
 _SETTLED = re.compile(
     r"\b(?:fine now|all right now|okay now|better now|gone now|stopped now|came right|right as rain|it passed|"
-    r"(?:got|went|got straight|got right|got myself) (?:straight |right |back )*up again|got straight back up|got back up|"
-    r"has stopped|(?:it|that|they|pain|all|now) (?:is |are |has |s )?(?:all )?gone(?! (?:blue|dead|numb|tight|black|limp))|went away|cleared up|stopped in no time|over now|back to normal|fixed|sorted|mended|"
+    r"(?:got|went|got straight|got right|got myself) (?:straight |right |back )*up again|"
+    r"got straight back up|got back up|"
+    r"has stopped|(?:it|that|they|pain|all|now) (?:is |are |has |s )?(?:all )?gone(?! (?:blue|dead|"
+    r"numb|tight|black|limp))|went away|cleared up|stopped in no time|over now|back to normal|fixed|"
+    r"sorted|mended|"
     r"healed|home now|fine again|wore off|came back on|back on now)\b"
 )
 _PAST_ALLOWED = frozenset({"suicidal_intent"})

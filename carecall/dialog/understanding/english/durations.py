@@ -9,33 +9,60 @@ from carecall.dialog.understanding.english.spoken import Spoken
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY = "|".join(_DAYS)
-_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
+_MONTHS = tuple("january|february|march|april|may|june|july|august|september|october|november|december".split("|"))
 _ORDINALS = {
     name: number
     for number, name in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-        "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth".split(),
+        [
+            "first",
+            "second",
+            "third",
+            "fourth",
+            "fifth",
+            "sixth",
+            "seventh",
+            "eighth",
+            "ninth",
+            "tenth",
+            "eleventh",
+            "twelfth",
+            "thirteenth",
+            "fourteenth",
+            "fifteenth",
+            "sixteenth",
+            "seventeenth",
+            "eighteenth",
+            "nineteenth",
+            "twentieth",
+        ],
         start=1,
     )
 } | {"thirtieth": 30}
-_AMOUNT = r"(?:(?:about|around|maybe|roughly|nearly|almost|a good|over|just|only|say|must be|some|like|going on|these|the|past|last) )*"
-_COUNT = r"(?:\d+|a|an|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|twenty|thirty|a couple(?: of)?|couple(?: of)?|a few|half a|the other)"
+_AMOUNT = (
+    r"(?:(?:about|around|maybe|roughly|nearly|almost|a good|over|just|only|say|must be|some|like|"
+    r"going on|these|the|past|last) )*"
+)
+_COUNT = (
+    r"(?:\d+|a|an|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|"
+    r"twenty|thirty|a couple(?: of)?|couple(?: of)?|a few|half a|the other)"
+)
 _SPAN = re.compile(
-    rf"\b({_COUNT})(?: or (?:so|two|three|four|five|six))?(?: (?:good|full|whole|solid|or so))* (days?|nights?|weeks?|months?|fortnights?|hours?|mornings?)\b"
+    rf"\b({_COUNT})(?: or (?:so|two|three|four|five|six))?(?: (?:good|full|whole|solid|"
+    rf"or so))* (days?|nights?|weeks?|months?|fortnights?|hours?|mornings?)\b"
 )
 _SIMPLE: tuple[tuple[str, int], ...] = (
     (r"day before yesterday|night before last|morning before last", 2),
     (r"yesterday|last night|last evening", 1),
     (
         r"today|this (?:morning|afternoon|evening)|just now|tonight|when i (?:woke|got) up|woke up with|on waking|"
-        r"(?:an|a few|few|couple of|\w+) hours? ago|(?:few|\w+) minutes ago|first thing|at breakfast|at lunch|after lunch|"
+        r"(?:an|a few|few|couple of|\w+) hours? ago|(?:few|\w+) minutes ago|first thing|at breakfast|"
+        r"at lunch|after lunch|"
         r"after breakfast|in the night|overnight|right now|earlier on",
         0,
     ),
     (
-        r"(?:a |about a |over a |bout a |past |last |all |this past |the past |whole )week(?! ago (?:last|on|mon|tue|wed|thu|fri|sat|sun))",
+        r"(?:a |about a |over a |bout a |past |last |all |this past |the past |"
+        r"whole )week(?! ago (?:last|on|mon|tue|wed|thu|fri|sat|sun))",
         7,
     ),
     (r"fortnight", 14),
@@ -54,14 +81,17 @@ def read_duration(spoken: Spoken, today: datetime.date) -> Duration | None:
     found: list[Duration] = []
     text = spoken.text
     for match in re.finditer(
-        rf"\b(?:(a) week (?:ago )?(?:last|on|past|come)? ?|(last|this past|past|this) (?:week )?|)({_DAY})(?: (gone|past|just gone|week|last|before last|of last week|last week|this week|the \w+))?\b",
+        rf"\b(?:(a) week (?:ago )?(?:last|on|past|come)? ?|(last|this past|past|this) (?:week )?|"
+        rf")({_DAY})(?: (gone|past|just gone|week|last|before last|of last week|last week|this week|"
+        rf"the \w+))?\b",
         text,
     ):
         found.append(Duration(_weekday(today, match), match.start(), match.end()))
-    for match in _SPAN.finditer(text):
-        days = _span(match)
-        if days is not None:
-            found.append(Duration(days, match.start(), match.end()))
+    found += [
+        Duration(days, match.start(), match.end())
+        for match in _SPAN.finditer(text)
+        if (days := _span(match)) is not None
+    ]
     for pattern, days in _SIMPLE:
         for match in re.finditer(rf"\b(?:{pattern})\b", text):
             if not any(each.start < match.end() and match.start() < each.end for each in found):

@@ -10,22 +10,43 @@ from carecall.domain.finding import Unit
 _UNITS = {
     name: value
     for value, names in enumerate(
-        "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
-        "seventeen|eighteen|nineteen".split("|")
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
     )
     for name in (names,)
 } | {"nought": 0, "naught": 0, "nil": 0, "oh": 0, "o": 0}
 _TENS = {
     name: value
     for value, name in zip(
-        range(20, 100, 10), "twenty thirty forty fifty sixty seventy eighty ninety".split(), strict=True
+        range(20, 100, 10), ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], strict=True
     )
 } | {"fourty": 40}
 _SMALL = "|".join(sorted(_UNITS, key=len, reverse=True))
 _TEN = "|".join(_TENS)
 _NUMBER = re.compile(
     rf"\b(?:\d+(?:[.,]\d+)?|(?:a |one |1 )?hundred|{_TEN}|{_SMALL})"
-    rf"(?: (?:and(?! a half| a quarter| three quarters)|point|a hundred|hundred|{_TEN}|{_SMALL}|\d+(?:[.,]\d+)?|dot)(?= |$))*"
+    rf"(?: (?:and(?! a half| a quarter| three quarters)|point|a hundred|hundred|{_TEN}|{_SMALL}|"
+    rf"\d+(?:[.,]\d+)?|dot)(?= |$))*"
     r"(?: and (?:a half|a quarter|three quarters))?\b"
 )
 _COUNTS = {
@@ -73,9 +94,7 @@ def _runs(words: list[str]) -> list[list[str]]:
     runs: list[list[str]] = [[]]
     for index, word in enumerate(words):
         rest = words[index + 1 :]
-        if word == "and" and rest[:1] not in (["a"], ["three"]) and "hundred" not in runs[-1]:
-            runs.append([])
-        elif (
+        if (word == "and" and rest[:1] not in (["a"], ["three"]) and "hundred" not in runs[-1]) or (
             word == "and"
             and rest[:2] not in (["a", "half"], ["a", "quarter"], ["three", "quarters"])
             and "hundred" not in runs[-1]
@@ -254,14 +273,16 @@ def _is_earlier(spoken: Spoken, number: Number) -> bool:
 
 _CLOCK = re.compile(
     rf"\b(?:(half|quarter) (?:(past|to) )?)?(midnight|noon|midday|\d{{1,2}}(?::\d\d)?|{_SMALL})"
-    r"(?: (thirty|fifteen|forty five))?(?: oclock)?(?: (am|pm|a m|p m|in the (?:morning|evening|afternoon)|at night))?\b"
+    r"(?: (thirty|fifteen|forty five))?(?: oclock)?(?: (am|pm|a m|p m|in the (?:morning|evening|"
+    r"afternoon)|at night))?\b"
 )
 _SLEEP_START = re.compile(
     r"\b(?:bed|asleep|off|down|retired|turned in|from|nodded|lights out|hay|sack|between|under)\b"
 )
 _SLEEP_END = re.compile(r"\b(?:up|woke|wake|awake|till|til|until|to|rose|got up|out of bed|rise|alarm|and)\b")
 _NO_SLEEP = re.compile(
-    r"\b(?:not (?:a|one|had a|got a|sleep a|get a|have a) (?:single )?wink|wink|none(?: at all)?|no sleep|not at all|(?:did|have) not (?:sleep|slept)(?: at all| a wink)?$|zero)\b"
+    r"\b(?:not (?:a|one|had a|got a|sleep a|get a|have a) (?:single )?wink|wink|none(?: at all)?|"
+    r"no sleep|not at all|(?:did|have) not (?:sleep|slept)(?: at all| a wink)?$|zero)\b"
 )
 _HOURS = re.compile(r"^(?: or so| or thereabouts| good| solid| full| straight| whole)* hours?\b")
 _MINUTES = re.compile(r"^ (?:minutes|mins)\b")
@@ -328,7 +349,8 @@ def _clock_span(text: str) -> Number | None:
         if value is not None and (
             match[1]
             or re.search(
-                r"\b(?:at|by|till|til|until|to|from|around|about|past|and|between|half|at about|up|was|before|after|near|nearly|gone) $",
+                r"\b(?:at|by|till|til|until|to|from|around|about|past|and|between|half|at about|up|was|before|"
+                r"after|near|nearly|gone) $",
                 before,
             )
             or match[3] in ("midnight", "noon", "midday")
@@ -372,11 +394,13 @@ _MEAL = re.compile(
     r"\b(?:breakfast|brunch|lunch|dinner|supper|tea(?= time| and breakfast|$| was| s | is)|midday meal|evening meal)\b"
 )
 _NOT_EATEN = re.compile(
-    r"\b(?:skipp?\w*|miss\w*|not|no|still|in the (?:oven|pot)|later|will|going to|about to|yet|cooking|waiting|planning|"
+    r"\b(?:skipp?\w*|miss\w*|not|no|still|in the (?:oven|pot)|later|will|going to|about to|yet|"
+    r"cooking|waiting|planning|"
     r"soon|before|until|till|forgot|due|coming|next|haven|without|couldn)\b"
 )
 _NO_MEAL = re.compile(
-    r"\b(?:none|nothing(?: at all| yet| today| so far)?|not (?:a|one|had a|eaten a|had any|eaten) ?(?:thing|bite|crumb|single one|morsel|yet|at all|anything|today)?|zero|"
+    r"\b(?:none|nothing(?: at all| yet| today| so far)?|not (?:a|one|had a|eaten a|had any|"
+    r"eaten) ?(?:thing|bite|crumb|single one|morsel|yet|at all|anything|today)?|zero|"
     r"(?:have|did) not (?:eaten|eat|had)(?: a thing| anything| at all| yet| today)?$|not eaten)\b"
 )
 
@@ -394,7 +418,8 @@ def _read_meals(spoken: Spoken) -> Number | None:
         for each in numbers_in(text)
         if 0 <= each.value <= 10
         and not re.match(
-            r" (?:oclock|eggs?|slices?|pieces?|cups?|biscuits|bites?|spoon\w*|sausages|hours?|days?|of (?:them|the kids)|sugars|thing)\b",
+            r" (?:oclock|eggs?|slices?|pieces?|cups?|biscuits|bites?|spoon\w*|sausages|hours?|days?|"
+            r"of (?:them|the kids)|sugars|thing)\b",
             text[each.end :],
         )
         and not re.search(r"\b(?:at|around|since|past|till|until) $", text[: each.start])

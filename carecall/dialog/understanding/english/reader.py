@@ -21,8 +21,29 @@ from carecall.domain.language import Language
 from carecall.settings import settings
 
 _REPORTED = frozenset(
-    "fever cough sore_throat dyspnea chest_pain headache fatigue myalgia anosmia nausea diarrhea rhinorrhea chills "
-    "dizziness poor_appetite poor_sleep fall pain low_mood loneliness medication_missed".split()
+    [
+        "fever",
+        "cough",
+        "sore_throat",
+        "dyspnea",
+        "chest_pain",
+        "headache",
+        "fatigue",
+        "myalgia",
+        "anosmia",
+        "nausea",
+        "diarrhea",
+        "rhinorrhea",
+        "chills",
+        "dizziness",
+        "poor_appetite",
+        "poor_sleep",
+        "fall",
+        "pain",
+        "low_mood",
+        "loneliness",
+        "medication_missed",
+    ]
 )
 _NOT_ANSWERING = frozenset(Intent) - {Intent.ANSWER, Intent.UNCLEAR, Intent.SMALL_TALK, Intent.GOODBYE}
 _THERMOMETER = re.compile(r"\b(?:temperature|thermometer|fever|feverish|degrees|celsius|fahrenheit)\b")

@@ -11,13 +11,84 @@ from functools import cached_property
 LONGEST = 3000  # characters that are read; a longer turn is several minutes of speech
 
 _TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*'?|[.?!,;:…—–-]+|[½¼¾°%]|&")
-_FILLERS = frozenset("um uh er erm umm uhh hmm hm mm ah oh ooh eh ach aw aww och phew gosh goodness lordy".split())
-_LOST_APOSTROPHE = frozenset(
-    "throats noses heads chests breathings stomachs appetites moods temperatures fevers backs sleeps hearings heatings "
-    "boilers batterys voices hearts tongues mums dads".split()
+_FILLERS = frozenset(
+    [
+        "um",
+        "uh",
+        "er",
+        "erm",
+        "umm",
+        "uhh",
+        "hmm",
+        "hm",
+        "mm",
+        "ah",
+        "oh",
+        "ooh",
+        "eh",
+        "ach",
+        "aw",
+        "aww",
+        "och",
+        "phew",
+        "gosh",
+        "goodness",
+        "lordy",
+    ]
 )
-_BEFORE_ZERO = frozenset("one ninety thirty hundred".split())
-_STUTTER = frozenset("i the a my it is and to of in on he she we you they was am have not do did can".split())
+_LOST_APOSTROPHE = frozenset(
+    [
+        "throats",
+        "noses",
+        "heads",
+        "chests",
+        "breathings",
+        "stomachs",
+        "appetites",
+        "moods",
+        "temperatures",
+        "fevers",
+        "backs",
+        "sleeps",
+        "hearings",
+        "heatings",
+        "boilers",
+        "batterys",
+        "voices",
+        "hearts",
+        "tongues",
+        "mums",
+        "dads",
+    ]
+)
+_BEFORE_ZERO = frozenset(["one", "ninety", "thirty", "hundred"])
+_STUTTER = frozenset(
+    [
+        "i",
+        "the",
+        "a",
+        "my",
+        "it",
+        "is",
+        "and",
+        "to",
+        "of",
+        "in",
+        "on",
+        "he",
+        "she",
+        "we",
+        "you",
+        "they",
+        "was",
+        "am",
+        "have",
+        "not",
+        "do",
+        "did",
+        "can",
+    ]
+)
 
 _WHOLE = {
     "can't": "can not", "cannot": "can not", "cant": "can not", "won't": "will not", "wont": "will not",
@@ -35,11 +106,14 @@ _WHOLE = {
     "snuffly": "stuffy", "mam": "mum", "gotten": "got", "ya": "you", "yer": "your", "m": "am", "re": "are",
     "ringing": "ringing", "&": "and", "nowt": "nothing", "owt": "anything", "summat": "something", "wee": "little",
     "colour": "color", "centre": "center", "id": "i would", "cheers": "thanks", "nuffin": "nothing",
-    "c": "celsius", "f": "fahrenheit", "°": "degrees", "½": "and a half", "¼": "and a quarter", "¾": "and three quarters",
+    "c": "celsius", "f": "fahrenheit", "°": "degrees", "½": "and a half", "¼": "and a quarter",
+    "¾": "and three quarters",
 }  # fmt: skip
 _NEGATED = re.compile(r"(do|does|did|is|are|was|were|have|has|had|could|would|should|must|might|need)n'?t")
 _ENDINGS = (("'ll", "will"), ("'ve", "have"), ("'re", "are"), ("'m", "am"), ("'d", "would"))
-_PRONOUNS_IS = frozenset("it that there here he she what who where how this everything nothing when".split())
+_PRONOUNS_IS = frozenset(
+    ["it", "that", "there", "here", "he", "she", "what", "who", "where", "how", "this", "everything", "nothing", "when"]
+)
 _ILL = re.compile(r"(?:be|have|take|go|do|call|get|eat|ring|just|say|tell|never|not|try|see|need|let|ask|think|give)$")
 
 
@@ -82,7 +156,8 @@ _BREAK_BEFORE = re.compile(
     r"got|been|feel|feeling|been|went|going|none|nothing|nobody|woke|slept|ate|took|a|an|some|then|just|still|"
     r"everything|everyone|never|hardly|barely|what|who|how|now|today|yes|dizzy|worn|tired|couldn)\b)|"
     r"i(?= (?:am|have|had|do|did|was|can|could|feel|felt|got|get|would|will|just|still|never|went|took|ate|think|"
-    r"hardly|really|only|slept|woke|fell|keep|ache|sleep|know|want|need|might|ran|see|saw|hurt|must|used|haven|lost)\b)|"
+    r"hardly|really|only|slept|woke|fell|keep|ache|sleep|know|want|need|might|ran|see|saw|hurt|must|"
+    r"used|haven|lost)\b)|"
     r"it is|it was|that is|that was|there is|there was|he is|she is|they are|we are|you are|he|she|they|"
     r"my (?=\w+ (?:is|s|are|has|was|hurts?|aches?|feels?|keeps?))|"
     r"(?:no|none|not|nothing) (?=\w+ (?:either|no|not|at all|or)\b)|no (?=\w+ no )|no more |"
@@ -90,16 +165,20 @@ _BREAK_BEFORE = re.compile(
     r")\b"
 )
 _NO_BREAK_AFTER = re.compile(
-    r"\b(?:i|that|when|if|think|reckon|believe|guess|suppose|say|said|says|know|sure|hope|wish|as|than|what|where|how|why|"
+    r"\b(?:i|that|when|if|think|reckon|believe|guess|suppose|say|said|says|know|sure|hope|wish|as|"
+    r"than|what|where|how|why|"
     r"before|after|since|every time|time|all|like|and|or|but|so|then|because|though|although|while|until|unless|except|"
     r"whether|did|do|have|am|can|will|should|could|would|is|are|was|only|which|who|tell|told|thought|feel|felt|mean|"
     r"the|a|where|just|still|now|once|in case|too|being|swear|wonder|wondering|had|minute|second|moment|makes?|made|"
     r"anything|something|everything|nothing|thing|one|ever|case|bet|afraid|does|if only|yes|no)$"
 )
 _NO_ANSWER_WORD = re.compile(
-    r"no(?= (?:i|it|my|the|that|there|just|not|we|he|she|they|but|only|thank|thanks|dear|love|sir|madam|never|still|all|"
-    r"and|because|nothing|none|no|actually|really|you|they|honey|pet|hen|way|this|well|im|so|everything|touch|can|do|did|"
-    r"have|am|luckily|fortunately|bless|thankfully|doctor|dearie|sweetheart|darling|hon|nope|nah|slept|ate|took|went)\b)"
+    r"no(?= (?:i|it|my|the|that|there|just|not|we|he|she|they|but|only|thank|thanks|dear|love|sir|"
+    r"madam|never|still|all|"
+    r"and|because|nothing|none|no|actually|really|you|they|honey|pet|hen|way|this|well|im|so|"
+    r"everything|touch|can|do|did|"
+    r"have|am|luckily|fortunately|bless|thankfully|doctor|dearie|sweetheart|darling|hon|nope|nah|"
+    r"slept|ate|took|went)\b)"
 )
 
 

@@ -42,7 +42,8 @@ _BARE = re.compile(
     r"^(?:(?:and|but|well|so|yes|no|oh|it is|it|they are|that is|i am|just|been|all|is|has been|honestly) )*"
 )
 _OWN_SUBJECT = re.compile(
-    r"(?:i|my|he|she|they|we|you|the|there|nobody|who|what|if|when|can|could|do|did|have|not|no|none|never|nope|knock|touch|well|which|anyway|as)\b"
+    r"(?:i|my|he|she|they|we|you|the|there|nobody|who|what|if|when|can|could|do|did|have|not|no|none|"
+    r"never|nope|knock|touch|well|which|anyway|as)\b"
 )
 _FIRST_PERSON = re.compile(r"\b(?:i|me|myself)\b")
 _NEAR = 3  # words: "not full of energy", but not "wasn't out of breath and full of energy"
@@ -59,7 +60,8 @@ _ANAPHOR = re.compile(
     r"(?:(?:it|that|they|them|those|this|these|both|all of it|all|mine|which|the \w+(?: \w+)?|all that|that \w+ \w+) )"
 )
 _QUESTION = re.compile(
-    r"(?:and |so |but |well |oh )?(?:do you|could (?:it|this|that|i)|can (?:i|it|you|that|this)|should i|is (?:it|a|this|that|"
+    r"(?:and |so |but |well |oh )?(?:do you|could (?:it|this|that|i)|can (?:i|it|you|that|this)|"
+    r"should i|is (?:it|a|this|that|"
     r"there)|what|how|would|are (?:these|you|they|those)|does|did you|will|have you|why (?:do|would|are) you)\b"
 )
 
@@ -98,9 +100,11 @@ class Statements:
                 words = _BARE.sub("", spoken.text[clause.start : clause.end])
                 if not words or len(words.split()) > _BARE_WORDS or clause.mark == "?" or _OWN_SUBJECT.match(words):
                     continue
-                for each in self.read(Spoken.of(f"{finding.lead} {words}")):
-                    if each.id in (name, finding.opposite):
-                        found.append(replace(each, start=clause.start, end=clause.end))
+                found += [
+                    replace(each, start=clause.start, end=clause.end)
+                    for each in self.read(Spoken.of(f"{finding.lead} {words}"))
+                    if each.id in (name, finding.opposite)
+                ]
         return tuple(found)
 
     def _mentions(self, name: str, text: str) -> Iterator[tuple[int, int, bool]]:
@@ -260,7 +264,7 @@ class Statements:
         ]
 
     def _ellipses(self, spoken: Spoken, found: list[Statement]) -> Iterator[Statement]:
-        """ "My husband has a fever but I haven't", "he's coughing and so am I": the other's finding, said of oneself."""
+        """ "My husband has a fever but I haven't": the other's finding, said of oneself."""
         others = self._list("others")
         for clause in spoken.clauses[1:]:
             words = spoken.text[clause.start : clause.end]

@@ -23,7 +23,8 @@ class Ground(Enum):
 
 _RELIABILITY = {Ground.CONTENT: 0.95, Ground.ECHO: 0.9, Ground.WORD: 0.93, Ground.MANNER: 0.75}
 _ECHO = re.compile(
-    r"(?:and |well |but |so |yes |no |i am afraid |i think |i believe |i suppose )*(?:i|it|they|there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
+    r"(?:and |well |but |so |yes |no |i am afraid |i think |i believe |i suppose )*(?:i|it|they|"
+    r"there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
     r"just |definitely |surely )?(do|did|have|am|was|can|is|are|has|had|does|were)(n? not)?"
     r"(?: (?:thanks|thank you|indeed|so|too|today|this morning|actually|love|dear|at all|either|now|i am afraid|yes|"
     r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier))*$"
@@ -38,9 +39,62 @@ _LATELY = re.compile(
 )
 _CONTENT_WORD = re.compile(r"[a-z]{4,}")
 _ASK_WORDS = frozenset(
-    "have you been your today lately recently does with this that from yesterday last night week feel feeling felt getting "
-    "right still there they what when where which were will would could should about been more much many some ever just "
-    "anything something enough doing going make made take taken taking time able being".split()
+    [
+        "have",
+        "you",
+        "been",
+        "your",
+        "today",
+        "lately",
+        "recently",
+        "does",
+        "with",
+        "this",
+        "that",
+        "from",
+        "yesterday",
+        "last",
+        "night",
+        "week",
+        "feel",
+        "feeling",
+        "felt",
+        "getting",
+        "right",
+        "still",
+        "there",
+        "they",
+        "what",
+        "when",
+        "where",
+        "which",
+        "were",
+        "will",
+        "would",
+        "could",
+        "should",
+        "about",
+        "been",
+        "more",
+        "much",
+        "many",
+        "some",
+        "ever",
+        "just",
+        "anything",
+        "something",
+        "enough",
+        "doing",
+        "going",
+        "make",
+        "made",
+        "take",
+        "taken",
+        "taking",
+        "time",
+        "able",
+        "being",
+    ]
 )
 
 
@@ -200,10 +254,10 @@ class YesNo:
             if yes:
                 sign(Ternary.YES, Ground.WORD, yes)
                 return signs
-        if over := self._list("over").search(words):
-            if symptom and not self._list("negations").search(words, 0, over.start()):
-                sign(Ternary.NO, Ground.MANNER, over)
-                return signs
+        over = self._list("over").search(words)
+        if over and symptom and not self._list("negations").search(words, 0, over.start()):
+            sign(Ternary.NO, Ground.MANNER, over)
+            return signs
         others = self._list("others").search(words)
         if not others:
             fine = self._list("fine").search(words)
@@ -238,7 +292,7 @@ def _at(phrases: Phrases, words: str, at: int) -> re.Match[str] | None:
 
 
 def _outweighs(firm: Sequence[_Sign], unsure: re.Match[str]) -> bool:
-    """Whether a firm word stands against the doubt: "I think so, maybe not" is no answer, "no, I couldn't say why" is."""
+    """Whether a firm word stands against the doubt, as in "no, I couldn't say why"."""
     return any(each.start < unsure.start() and each.ground is Ground.WORD for each in firm) and not any(
         each.start > unsure.start() for each in firm
     )
