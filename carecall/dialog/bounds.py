@@ -162,11 +162,16 @@ class _Before:
         return not (words & self._content(" ".join(good)) and not words & self._content(" ".join(bad)))
 
     def _has_source(self, sentence: str) -> bool:
-        """Whether what the sentence recalls stands in the talk: in any words of the recipient's, or, for an earlier
-        call, in a turn that speaks of that call."""
+        """Whether what the sentence recalls stands in the talk: in any words of the recipient's, or, of an earlier call,
+        in a turn that speaks of that call. What recipients say they told before is taken as told."""
         words = self._content(sentence)
         earlier = self._vocabulary.earlier
-        sources = [text for _, text in self._turns if earlier.search(text)] if earlier.search(sentence) else self._heard
+        if not earlier.search(sentence):
+            sources = self._heard
+        elif any(earlier.search(text) for text in self._heard):
+            return True
+        else:
+            sources = [text for _, text in self._turns if earlier.search(text)]
         return any(words & self._content(text) for text in sources) or (bool(sources) and not words)
 
     def _content(self, text: str) -> set[str]:

@@ -10,7 +10,6 @@ from carecall.domain.language import Language
 from carecall.memory import english_words, korean_words
 from carecall.memory.vocabulary import vocabulary_for
 
-
 _SCHEDULE = ("frequency", "weekday", "daypart", "clock")
 
 
