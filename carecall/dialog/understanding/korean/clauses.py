@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from kiwipiepy import Kiwi, Token
 
@@ -131,7 +132,7 @@ def clauses_of(text: str, tokens: Sequence[Token], lexicon: Lexicon) -> tuple[Cl
     cuts = sorted({0, len(text), *(cut for cut in _cuts(text, tokens) if text[cut : cut + 1] in ends)})
     found: list[Clause] = []
     other = household = False
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         piece = text[start:end]
         if not piece.strip(" ,.?!…;~"):
             if found:

@@ -9,12 +9,14 @@ from carecall.dialog.understanding.lexicon import FindingPhrases, Phrases
 from carecall.domain.finding import Ternary
 
 EVENTS = frozenset({
-    "fall", "medication_missed", "poor_sleep", "ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed",
+    "fall", "medication_missed", "poor_sleep", "ate",
+    "drank_water", "went_out", "exercised", "visited_hospital", "bathed",
 })  # fmt: skip  # what happened stays so when the person is well again
 ACTS = frozenset({"ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed", "warm_home"})
 
 Span = tuple[int, int]
 _PLACELESS = re.compile(r"안|못|몬|암|하나도|어디|아[무프픈파플]")
+_NOT_SO = re.compile(r"(?:안|못)\s?(?:해|하|나[요와네고]|그래|그렇|아[프파])|없|읎")
 _NO_PHRASES = Phrases()
 _PAST_TENSE = re.compile(r"[았었했갔왔였렸졌쳤났](?!으면)")
 
@@ -157,8 +159,10 @@ def statements(
             here = [Statement(each.id, Ternary.YES, _cover(clause.lasting), clause) for each in last]
         if here:
             last = here
-        elif last and not clause.other and (clause.over or (clause.now and clause.fine)):
-            ending = clause.over or clause.fine
+        elif (
+            last and not clause.other and (clause.over or (clause.now and (clause.fine or _NOT_SO.search(clause.text))))
+        ):
+            ending = clause.over or clause.fine or [clause.span]
             still = any(
                 start >= ending[0][0] - 4 and not _within((start, end), ending) for start, end in clause.negations
             )

@@ -57,6 +57,12 @@ def only_fillers(text: str, lexicon: Lexicon) -> bool:
     return len(words) > 1 and not re.search(r"[가-힣A-Za-z0-9]", lexicon.phrases("fillers").mask(text, " "))
 
 
+def _in_shreds(text: str) -> bool:
+    """Whether mostly single syllables were recognised."""
+    words = text.split()
+    return len(words) >= 4 and sum(len(word) == 1 for word in words) >= 0.6 * len(words)
+
+
 def intelligible(tokens: Sequence[Token]) -> bool:
     """Whether the words hang together: a predicate with an ending, or a bare noun or interjection."""
     words = [token for token in tokens if token.tag[0] not in "SW"]
@@ -90,9 +96,14 @@ def intent_of(
     unclear = lexicon.intents.get(Intent.UNCLEAR)
     if unclear is not None and unclear.search(text):
         return Intent.UNCLEAR
+    answering = lexicon.intents.get(Intent.ANSWER)
+    if answering is not None and "?" in ask and not _SMALL_TALK_ASK.search(ask) and answering.search(text):
+        return Intent.ANSWER
     small_talk = lexicon.intents.get(Intent.SMALL_TALK)
     if small_talk is not None and small_talk.search(text):
         return Intent.SMALL_TALK
-    if not intelligible(tokens):
+    if replies and len(text.split()) <= 2:
+        return Intent.ANSWER
+    if not intelligible(tokens) or _in_shreds(text):
         return Intent.UNCLEAR
     return Intent.ANSWER if replies else Intent.SMALL_TALK

@@ -21,7 +21,8 @@ _RELATED = {
     "low_mood": ("loneliness",),
 }
 _HONORIFIC = {
-    "드시": "먹", "잡수": "먹", "잡수시": "먹", "들": "먹", "주무시": "자", "계시": "있", "편찮": "아프", "말씀하": "말하",
+    "드시": "먹", "잡수": "먹", "잡수시": "먹", "들": "먹",
+    "주무시": "자", "계시": "있", "편찮": "아프", "말씀하": "말하",
     "묵": "먹", "댕기": "다니", "다녀오": "갔다오", "나갔다오": "나가",
 }  # fmt: skip
 
@@ -61,10 +62,13 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         not any(start <= match.start() < end for start, end in inherent)
         for match in lexicon.phrases("negative_asks").finditer(text)
     )
-    denied = any(
-        any(start <= match.start() < end for start, end in inherent)
-        for match in lexicon.phrases("negative_asks").finditer(text)
-    ) or re.search(r"못\s?(?:느|맡|주무|드|자)", text) is not None
+    denied = (
+        any(
+            any(start <= match.start() < end for start, end in inherent)
+            for match in lexicon.phrases("negative_asks").finditer(text)
+        )
+        or re.search(r"못\s?(?:느|맡|주무|드|자)", text) is not None
+    )
     stems = frozenset(
         _HONORIFIC.get(token.form, token.form) for token in tokens if token.tag[:2] in ("VV", "VA") or token.tag == "XR"
     )
@@ -175,8 +179,8 @@ def _by_content(
         and not _echo(each, text, evasive=evasive)
     ]
     if "fever" in wanted and (degrees := temperatures(text)):
-        value, start, end = degrees[-1]
-        celsius = value if value < 60 else (value - 32) * 5 / 9
+        measured, start, end = degrees[-1]
+        celsius = measured if measured < 60 else (measured - 32) * 5 / 9
         return _scored(Ternary.YES if celsius >= FEVER_FROM_C else Ternary.NO, 0.93, text[start:end])
     if not mine:
         related = [name for each in ask.findings for name in _RELATED.get(each, ())]
@@ -233,7 +237,7 @@ def _by_predicate(
         if ask.of_trouble and not clause.negations and _GOES_ON.search(tail) and len(re.sub(r"\W", "", tail)) <= _SHORT:
             return _scored(Ternary.NO if ask.denied else Ternary.YES, 0.65, clause.text.strip())
         if stems & ask.stems or (re.search(r"있", clause.text) and "있" in ask.stems):
-            value = Ternary.NO if len(clause.negations) % 2 or clause.planned and not ask.of_trouble else Ternary.YES
+            value = Ternary.NO if len(clause.negations) % 2 or (clause.planned and not ask.of_trouble) else Ternary.YES
             if ask.denied or (ask.opposite and stems & {"아프"}):
                 value = _flipped(value)
             return _scored(value, 0.7, clause.text.strip())

@@ -4,6 +4,8 @@ import datetime
 import re
 import threading
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kiwipiepy import Kiwi, Token
@@ -16,7 +18,7 @@ from carecall.dialog.understanding.korean.durations import days_in
 from carecall.dialog.understanding.korean.findings import ACTS, Statement, settled, statements
 from carecall.dialog.understanding.korean.intents import intent_of, named_intent, replies_to
 from carecall.dialog.understanding.korean.numbers import number_in, temperatures
-from carecall.dialog.understanding.korean.polarity import Ask, ask_of, yes_or_no
+from carecall.dialog.understanding.korean.polarity import FEVER_FROM_C, Ask, ask_of, yes_or_no
 from carecall.dialog.understanding.korean.red_flags import red_flags_in
 from carecall.dialog.understanding.lexicon import load_lexicon
 from carecall.dialog.understanding.meaning import (
@@ -27,25 +29,33 @@ from carecall.dialog.understanding.meaning import (
     RedFlagReading,
     Understanding,
 )
-from carecall.domain.finding import AnswerType, Ternary
+from carecall.domain.finding import AnswerType, Ternary, Unit
 from carecall.domain.language import Language
+from carecall.settings import settings
 
 _GOOD_NEWS = re.compile(
-    r"좋[아은네습]|괜찮|건강|행복|즐[겁거]|신나|최고|멀쩡|말짱|팔팔|거뜬|개운|살 ?만|나았|나아졌|웃|기[쁘뻐]|재[미밌](?!.{0,3}없)|편[안해하]|맛있|잘 ?(?:먹|잤|자|지내|있)"
+    r"좋[아은네습]|괜찮|건강|행복|즐[겁거]|신나|최고|멀쩡|말짱|팔팔|거뜬|개운|살 ?만|나았|나아졌|웃|"
+    r"기[쁘뻐]|재[미밌](?!.{0,3}없)|편[안해하]|맛있|잘 ?(?:먹|잤|자|지내|있)"
 )
 _BAD_NEWS = re.compile(
-    r"아[프파픈픔팠플픕]|아퍼|힘[들드]|슬[프퍼]|죽었|돌아가[셨시]|수술|입원|다[쳤치쳐친]|못 ?(?:걷|일어|움직|먹|자|잤)|거동|괴[롭로]|속상|걱정|무서|불안|눈물|외[롭로]|서러|죽겠|부러|불편|답답|안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
+    r"아[프파픈픔팠플픕]|아퍼|힘[들드]|슬[프퍼]|죽었|돌아가[셨시]|수술|입원|다[쳤치쳐친]|못 ?(?:걷|"
+    r"일어|움직|먹|자|잤)|거동|괴[롭로]|속상|걱정|무서|불안|눈물|외[롭로]|서러|죽겠|부러|불편|답답|"
+    r"안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
 )
 _ABOUT_MEDICINE = re.compile(r"(?<![가-힣])약(?!속|간|국|수|초|혼|과)|[혈감당알]{1}[가-힣]{0,2}약|인슐린|복용|주사기")
 _GOES_ON = re.compile(
-    r"(?:더|계속|자꾸|여전히|아직도?|심하게|밤에|아침에|조금씩?|가끔|많이)\s?[가-힣]{0,3}\s?(?:나[와요고네는와온옵]|하[네고는]|해[요]?|심해|그래|아[프파]|더해)|똑같|그대로|여전|심해[졌지]|더해[요졌]?|더 ?심"
+    r"(?:더|계속|자꾸|여전히|아직도?|심하게|밤에|아침에|조금씩?|가끔|"
+    r"많이)\s?[가-힣]{0,3}\s?(?:나[와요고네는와온옵]|하[네고는]|해[요]?|심해|그래|아[프파]|더해)|똑같|"
+    r"그대로|여전|심해[졌지]|더해[요졌]?|더 ?심"
 )
 _NO_LONGER = re.compile(r"(?:이제|인제|인자|이젠|지금은|오늘은|요새는|요즘은)[가-힣 ]{0,5}(?:안|없|읎|괜찮|멀쩡|말짱)")
 _EVASIVE = frozenset({
     Intent.REPEAT_REQUEST, Intent.WAIT_REQUEST, Intent.CALL_LATER, Intent.WRONG_PERSON, Intent.STOP_CALLING,
-    Intent.WHO_IS_THIS, Intent.WANTS_HUMAN, Intent.OUT_OF_SCOPE_QUESTION, Intent.MEDICAL_QUESTION, Intent.SERVICE_REQUEST,
+    Intent.WHO_IS_THIS, Intent.WANTS_HUMAN,
+    Intent.OUT_OF_SCOPE_QUESTION, Intent.MEDICAL_QUESTION, Intent.SERVICE_REQUEST,
 })  # fmt: skip
-_FEVER_C = 37.5
+_LITTLE_SLEEP_H = 4
+_MUCH_PAIN = 4  # of 10
 _BAD_CHOICES = frozenset({"worse", "bad", "severe"})
 _GOOD_CHOICES = frozenset({"better", "good", "none"})
 
@@ -53,7 +63,8 @@ _GOOD_CHOICES = frozenset({"better", "good", "none"})
 class KoreanRules:
     """Reads Korean replies by rules. Holds the analyser, which takes a second or two to load.
 
-    ``dialogs_dir`` holds lexicon.ko.yaml and red-flags.ko.yaml. Safe to call from several threads; never raises for a text.
+    ``dialogs_dir`` holds lexicon.ko.yaml and red-flags.ko.yaml. Safe to call from several threads; never raises for a
+    text.
     """
 
     def __init__(self, dialogs_dir: Path | None = None) -> None:
@@ -111,7 +122,7 @@ class KoreanRules:
             answer=answer,
             volunteered=volunteered,
             red_flags=red_flags,
-            feeling=_feeling(text, ask, answer, volunteered, red_flags),
+            feeling=_feeling(text, ask, asked, answer, clauses, volunteered, red_flags),
             asks_if_robot=intent is Intent.WHO_IS_THIS and self._lexicon.phrases("robot").search(text) is not None,
         )
 
@@ -119,7 +130,9 @@ class KoreanRules:
         usable = frozenset(self._lexicon.findings) - (ACTS - set(ask.findings))
         if "medication_missed" not in ask.findings and not _ABOUT_MEDICINE.search(text):
             usable -= {"medication_missed"}
-        also = {name: self._lexicon.phrases(f"asked_{name}") for name in ask.findings if not ask.negative or name != "pain"}
+        also = {
+            name: self._lexicon.phrases(f"asked_{name}") for name in ask.findings if not ask.negative or name != "pain"
+        }
         found = statements(self._lexicon.findings, text, clauses, usable=usable, also=also)
         if len(ask.findings) == 1 and clauses and not any(each.clause is clauses[0] for each in found):
             first = clauses[0]
@@ -159,9 +172,7 @@ class KoreanRules:
 
 
 def _dialogs_dir() -> Path:
-    from carecall.settings import Settings
-
-    return Settings().dialogs_dir
+    return settings().dialogs_dir
 
 
 def _volunteered(text: str, stated: list[Statement]) -> tuple[FindingReading, ...]:
@@ -180,7 +191,7 @@ def _volunteered(text: str, stated: list[Statement]) -> tuple[FindingReading, ..
                 latest.pop("pain", None)
     if "fever" not in latest and (degrees := [each for each in temperatures(text) if each[0] < 60]):
         value, start, end = degrees[-1]
-        if value >= _FEVER_C:
+        if value >= FEVER_FROM_C:
             return (
                 *(_reading(text, each) for each in latest.values()),
                 FindingReading("fever", Ternary.YES, text[start:end].strip()),
@@ -195,7 +206,9 @@ def _reading(text: str, each: Statement) -> FindingReading:
 def _feeling(
     text: str,
     ask: Ask,
+    asked: Asked,
     answer: AnswerReading | None,
+    clauses: Sequence[Clause],
     volunteered: tuple[FindingReading, ...],
     red_flags: tuple[RedFlagReading, ...],
 ) -> Feeling:
@@ -203,23 +216,47 @@ def _feeling(
     if red_flags or any(each.value is Ternary.YES for each in volunteered):
         return Feeling.BAD
     value = None if answer is None else answer.value
+    if _sad(text, clauses) or (isinstance(value, float) and _worrying(value, asked.unit)):
+        return Feeling.BAD
     if isinstance(value, Ternary) and value is not Ternary.UNKNOWN:
         bad = Ternary.YES if ask.of_trouble else Ternary.NO
         if ask.findings and value is bad:
             return Feeling.BAD
-        if _BAD_NEWS.search(text) and not volunteered and value is not Ternary.NO:
-            return Feeling.BAD
         return Feeling.GOOD if ask.findings else Feeling.NEUTRAL
-    if value in _BAD_CHOICES or _BAD_NEWS.search(text):
+    if value in _BAD_CHOICES:
         return Feeling.BAD
     if value in _GOOD_CHOICES or volunteered or _GOOD_NEWS.search(text):
         return Feeling.GOOD
     return Feeling.NEUTRAL
 
 
+def _sad(text: str, clauses: Sequence[Clause]) -> bool:
+    """Whether a clause tells of something bad that is neither denied nor over."""
+    return any(
+        _BAD_NEWS.search(text, *each.span) is not None
+        for each in clauses
+        if not (each.negations or each.over or each.fine or each.supposed)
+    )
+
+
+def _worrying(value: float, unit: Unit | None) -> bool:
+    match unit:
+        case Unit.CELSIUS:
+            return value >= FEVER_FROM_C
+        case Unit.FAHRENHEIT:
+            return value >= FEVER_FROM_C * 9 / 5 + 32
+        case Unit.HOURS:
+            return value <= _LITTLE_SLEEP_H
+        case Unit.MEALS:
+            return value <= 1
+        case Unit.SCORE_0_10:
+            return value >= _MUCH_PAIN
+        case _:
+            return False
+
+
 def _quoted_from(reply: str, understood: Understanding) -> Understanding:
     """The same understanding with every quote as it stands in a reply that was normalised for reading."""
-    from dataclasses import replace
 
     def quote(words: str) -> str:
         return words if words in reply else reply.strip()
