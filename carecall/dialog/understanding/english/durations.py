@@ -9,38 +9,9 @@ from carecall.dialog.understanding.english.spoken import Spoken
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY = "|".join(_DAYS)
-_MONTHS = tuple("january|february|march|april|may|june|july|august|september|october|november|december".split("|"))
-_ORDINALS = {
-    name: number
-    for number, name in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-            "thirteenth",
-            "fourteenth",
-            "fifteenth",
-            "sixteenth",
-            "seventeenth",
-            "eighteenth",
-            "nineteenth",
-            "twentieth",
-        ],
-        start=1,
-    )
-} | {"thirtieth": 30}
-_AMOUNT = (
-    r"(?:(?:about|around|maybe|roughly|nearly|almost|a good|over|just|only|say|must be|some|like|"
-    r"going on|these|the|past|last) )*"
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
 )
 _COUNT = (
     r"(?:\d+|a|an|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|"
@@ -93,9 +64,11 @@ def read_duration(spoken: Spoken, today: datetime.date) -> Duration | None:
         if (days := _span(match)) is not None
     ]
     for pattern, days in _SIMPLE:
-        for match in re.finditer(rf"\b(?:{pattern})\b", text):
-            if not any(each.start < match.end() and match.start() < each.end for each in found):
-                found.append(Duration(days, match.start(), match.end()))
+        found += [
+            Duration(days, match.start(), match.end())
+            for match in re.finditer(rf"\b(?:{pattern})\b", text)
+            if not any(each.start < match.end() and match.start() < each.end for each in found)
+        ]
     if not found and re.search(
         r"\bover the weekend|at the weekend|on the weekend|this weekend|last weekend|weekend\b", text
     ):

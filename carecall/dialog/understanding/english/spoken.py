@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
-LONGEST = 3000  # characters that are read; a longer turn is several minutes of speech
+LONGEST = 2000  # characters that are read; a longer turn is several minutes of speech
 
 _TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*'?|[.?!,;:…—–-]+|[½¼¾°%]|&")
 _FILLERS = frozenset(
@@ -167,7 +167,8 @@ _BREAK_BEFORE = re.compile(
 _NO_BREAK_AFTER = re.compile(
     r"\b(?:i|that|when|if|think|reckon|believe|guess|suppose|say|said|says|know|sure|hope|wish|as|"
     r"than|what|where|how|why|"
-    r"before|after|since|every time|time|all|like|and|or|but|so|then|because|though|although|while|until|unless|except|"
+    r"before|after|since|every time|time|(?<!at )all|like|and|or|but|so|then|because|though|although|while|until|"
+    r"unless|except|"
     r"whether|did|do|have|am|can|will|should|could|would|is|are|was|only|which|who|tell|told|thought|feel|felt|mean|"
     r"the|a|where|just|still|now|once|in case|too|being|swear|wonder|wondering|had|minute|second|moment|makes?|made|"
     r"anything|something|everything|nothing|thing|one|ever|case|bet|afraid|does|if only|yes|no)$"

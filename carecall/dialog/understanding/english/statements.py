@@ -54,7 +54,9 @@ _DENIED_AFTER = re.compile(
     r" (?:i (?:have|am|do|did|has) )?(?:no|none|not|nope|nil|negative|not any|not (?:got|had|have) any|not at all|"
     r"not really|not now|not today|absent)$"
 )
-_THIRD_PERSON_VERB = re.compile(r"(?:and |who |but )?(?:has|is|was|s|had|keeps|kept|got|went|fell|can|could|with)\b")
+_THIRD_PERSON_VERB = re.compile(
+    r"(?:and |or )(?:a|an|some|the)\b|(?:and |who |but )?(?:has|is|was|s|had|keeps|kept|got|went|fell|can|could|with)\b"
+)
 _ANAPHOR = re.compile(
     r"(?:and |but |so |yes |no |though |although |then |well |now |thankfully |luckily |i think |thank god |oh )*"
     r"(?:(?:it|that|they|them|those|this|these|both|all of it|all|mine|which|the \w+(?: \w+)?|all that|that \w+ \w+) )"
