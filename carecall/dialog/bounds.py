@@ -20,6 +20,7 @@ from carecall.domain.language import Language
 from carecall.domain.turn import Speaker
 from carecall.settings import settings
 
+_LATIN_KEY, _HANGUL_KEY = 4, 2  # letters of a word by which it is known again
 _MOST_READ = 2000  # characters of a text that are looked at; the agent's sentences are far shorter
 
 
@@ -141,7 +142,9 @@ class _Before:
     def _echoes(self, pattern: Phrases, sentence: str) -> bool:
         named = {_key(match) for match in pattern.finditer(sentence)}
         heard = {_key(match) for text in self._heard for match in pattern.finditer(text)}
-        return bool(named) and named <= heard
+        return bool(named) and all(
+            any(each.startswith(said) or said.startswith(each) for said in heard) for each in named
+        )
 
     def _trouble(self, sentence: str) -> bool:
         """Whether the last words are bad news, and not of a part of them that the sentence leaves aside."""
@@ -162,8 +165,8 @@ class _Before:
         return not (words & self._content(" ".join(good)) and not words & self._content(" ".join(bad)))
 
     def _has_source(self, sentence: str) -> bool:
-        """Whether what the sentence recalls stands in the talk: in any words of the recipient's, or, of an earlier call,
-        in a turn that speaks of that call. What recipients say they told before is taken as told."""
+        """Whether what the sentence recalls stands in the talk: in any words of the recipient's, or, of an earlier
+        call, in a turn that speaks of that call. What recipients say they told before is taken as told."""
         words = self._content(sentence)
         earlier = self._vocabulary.earlier
         if not earlier.search(sentence):
@@ -194,8 +197,11 @@ def _pieces(border: Phrases, text: str) -> list[str]:
 
 
 def _key(match: Match[str]) -> str:
-    """The beginning of a word, so that its inflections are alike."""
-    return match.group(0).lower()[:4]
+    """The beginning of a word, so that its inflections are alike: four letters, or a syllable of Hangul and a half."""
+    word = match.group(0).lower()
+    if "가" <= word[0] <= "힣":
+        return unicodedata.normalize("NFD", word)[:_HANGUL_KEY]
+    return word[:_LATIN_KEY]
 
 
 def _normal(text: str) -> str:
