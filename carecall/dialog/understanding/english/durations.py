@@ -13,6 +13,21 @@ _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
 )
+_ORDINALS = {
+    name: number
+    for number, name in enumerate(
+        (
+            *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
+            *("eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
+            *("eighteenth", "nineteenth", "twentieth"),
+        ),
+        start=1,
+    )
+} | {"thirtieth": 30}
+_WEEKDAY = re.compile(
+    rf"\b(?:(a) week (?:ago )?(?:last|on|past|come)? ?|(last|this past|past|this) (?:week )?|)({_DAY})"
+    r"(?: (gone|past|just gone|week|last|before last|of last week|last week|this week|the \w+))?\b"
+)
 _COUNT = (
     r"(?:\d+|a|an|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|"
     r"twenty|thirty|a couple(?: of)?|couple(?: of)?|a few|half a|the other)"
@@ -49,15 +64,8 @@ class Duration:
 
 def read_duration(spoken: Spoken, today: datetime.date) -> Duration | None:
     """Days since the beginning that the reply names. None when it names none. The last one named wins."""
-    found: list[Duration] = []
     text = spoken.text
-    for match in re.finditer(
-        rf"\b(?:(a) week (?:ago )?(?:last|on|past|come)? ?|(last|this past|past|this) (?:week )?|"
-        rf")({_DAY})(?: (gone|past|just gone|week|last|before last|of last week|last week|this week|"
-        rf"the \w+))?\b",
-        text,
-    ):
-        found.append(Duration(_weekday(today, match), match.start(), match.end()))
+    found = [Duration(_weekday(today, match), match.start(), match.end()) for match in _WEEKDAY.finditer(text)]
     found += [
         Duration(days, match.start(), match.end())
         for match in _SPAN.finditer(text)
