@@ -312,7 +312,7 @@ def _identity(state: State, heard: Heard, dialog: Dialog) -> Decision:
     if intent in _ENDINGS:
         return _end(state, *_ENDINGS[intent])
     if not state.introduced:
-        return _introduce(state, *_side(understanding))
+        return _introduce(state)
     denied = intent is Intent.ANSWER and understanding.answer is not None and understanding.answer.value is Ternary.NO
     if denied and state.identity_puts >= 2:
         return _end(state, *_ENDINGS[Intent.WRONG_PERSON])

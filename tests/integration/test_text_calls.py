@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.rules import rules_for
 from carecall.domain.finding import Missing
 from carecall.domain.report import Outcome, Report
+from carecall.domain.turn import Speaker
 from carecall.llm import LanguageModel, Message
 from carecall.settings import Settings
 from carecall.simulation.scenario import load_scenario, scenario_files
@@ -114,6 +115,54 @@ def test_any_words_make_a_safe_call(name: str, data: st.DataObject) -> None:
     texts = {turn.index: turn.text for turn in talk.journal.turns}
     for finding in report.findings:
         assert all(evidence.quote in texts[evidence.turn] for evidence in finding.evidence)
+
+
+async def _interrupted(talk: Talk, turns: Sequence[tuple[str, float, bool]]) -> None:
+    """Plays replies; of each agent turn only a share goes out, and some are cancelled before their first word."""
+    manager = talk.manager
+    for number, (text, share, cancelled) in enumerate([("", 1.0, False), *turns]):
+        if manager.ended:
+            return
+        at = float(number)
+        sentences = manager.reply(text, started_s=at, ended_s=at) if text else manager.silence(at_s=at)
+        turn = asyncio.ensure_future(_all(sentences if number else manager.open()))
+        if cancelled:
+            await asyncio.sleep(0)
+            turn.cancel()
+        await asyncio.wait([turn])
+        said = [] if turn.cancelled() else turn.result()
+        talk.said += said
+        words = " ".join(sentence.text for sentence in said)
+        if went_out := words[: int(len(words) * share)]:
+            await manager.spoken(went_out, started_s=at, ended_s=at, interrupted=share < 1)
+
+
+async def _all(sentences: AsyncIterator[Sentence]) -> list[Sentence]:
+    return [sentence async for sentence in sentences]
+
+
+@pytest.mark.parametrize("name", ["wellbeing.en", "active-monitoring.ko"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_interruptions_lose_nothing_and_loop_nowhere(name: str, data: st.DataObject) -> None:
+    words = st.one_of(st.sampled_from(USUAL[name[-2:]]), st.just(""))
+    turn = st.tuples(words, st.sampled_from([1.0, 1.0, 0.9, 0.5, 0.1, 0.0]), st.sampled_from([False, False, True]))
+    turns = data.draw(st.lists(turn, max_size=30))
+    talk = Talk(name)
+    asyncio.run(_interrupted(talk, turns))
+    report = talk.manager.report()
+    replies = [text for text, _, _ in turns if text]
+    heard = [turn.text for turn in talk.journal.turns if turn.speaker is Speaker.RECIPIENT]
+    assert heard == replies[: len(heard)]
+    assert set(talk.journal.understandings) == {
+        turn.index for turn in talk.journal.turns if turn.speaker is Speaker.RECIPIENT
+    }
+    assert len({turn.index for turn in talk.journal.turns}) == len(talk.journal.turns)
+    assert len({alert.code for alert in talk.journal.alerts}) == len(talk.journal.alerts)
+    puts = Counter(sentence.asks for sentence in talk.said if sentence.asks)
+    assert all(count <= MOST_PUTS + MOST_CUTS for count in puts.values())
+    texts = {turn.index: turn.text for turn in talk.journal.turns}
+    assert all(each.quote in texts[each.turn] for finding in report.findings for each in finding.evidence)
 
 
 @pytest.mark.parametrize(
