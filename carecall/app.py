@@ -19,7 +19,7 @@ from carecall.dialog.files import dialog_names, find_dialog
 from carecall.dialog.manager import DialogManager
 from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.rules import rules_for
-from carecall.dialog.wording import Wording
+from carecall.dialog.wording import Wording, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
 from carecall.errors import SettingsError, SpeechError
@@ -74,6 +74,12 @@ class Program:
                 self.speech.load(language)
             except SpeechError as error:
                 logger.warning("no calls in language %s: %s", language, error)
+
+    async def warm_up(self) -> None:
+        """Let the language model evaluate what its prompts begin with, so that the first answer is not late."""
+        if self.language_model is not None:
+            for language in {dialog.language for dialog in self.dialogs.values()}:
+                await self.language_model.warm(warm_prefix(language))
 
     def shared_lines(self, dialog: Dialog) -> tuple[str, ...]:
         """The dialog's fixed lines that hold no name, whose audio may be kept."""
@@ -197,6 +203,7 @@ def create_app(settings: Settings) -> FastAPI:
         if closed:
             logger.warning("closed %d calls that were interrupted when the program last ended", closed)
         await asyncio.to_thread(program.load)
+        await program.warm_up()
         rendering = asyncio.create_task(program.render_phrases())
         app.state.ready = True
         try:

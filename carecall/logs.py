@@ -18,6 +18,7 @@ def configure(level: str = "INFO") -> None:
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # at INFO it logs the one-time tokens of streams
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     pipecat_logger.remove()

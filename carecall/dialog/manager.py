@@ -277,7 +277,7 @@ class DialogManager:
         try:
             for number, sentence in enumerate(outgoing.sentences):
                 if number == 1 and self._warm is not None and writing is not None:
-                    warm = await self._warm.take(writing)
+                    warm = await self._warm.take(writing, outgoing.sentences[0].text)
                     if warm is not None:
                         outgoing.yielded.append(warm)
                         yield warm

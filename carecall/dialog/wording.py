@@ -173,6 +173,7 @@ _LATIN = re.compile(r"[A-Za-z]")
 _LETTER = re.compile(r"[^\W\d_]")
 _MOST_SAID = 240  # characters of a reply that the model sees
 _MOST_TOKENS = 48
+_CHARACTERS_PER_S = {Language.ENGLISH: 15.0, Language.KOREAN: 7.0}  # of calm speech
 
 
 def warm_prefix(language: Language) -> tuple[Message, ...]:
@@ -212,9 +213,10 @@ class WarmSentences:
         """Begins to write. The task gives the sentence or None; whoever starts it ends it."""
         return asyncio.create_task(self._write(reply, tuple(context), feeling))
 
-    async def take(self, task: "asyncio.Task[str | None]") -> Sentence | None:
-        """The sentence, if it comes before the deadline counted from now."""
-        done, _ = await asyncio.wait([task], timeout=self._deadline_s)
+    async def take(self, task: "asyncio.Task[str | None]", meanwhile: str) -> Sentence | None:
+        """The sentence, if it comes while ``meanwhile`` is being spoken, and before the deadline: no gap on the line."""
+        spoken_s = len(meanwhile) / _CHARACTERS_PER_S[self._language]
+        done, _ = await asyncio.wait([task], timeout=min(self._deadline_s, spoken_s))
         if not done:
             self._drop("late")
             return None

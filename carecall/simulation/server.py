@@ -27,6 +27,7 @@ class RunningServer:
 
     settings: Settings
     log: Path
+    process: "subprocess.Popen[bytes]"
 
     def phrases_missing(self) -> int | None:
         """Fixed lines whose audio is still to be rendered; None while they are being counted."""
@@ -62,7 +63,7 @@ def running_server(
         )
         try:
             _wait_until_ready(process, settings, Path(log.name), waiting)
-            yield RunningServer(settings, Path(log.name))
+            yield RunningServer(settings, Path(log.name), process)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -47,6 +47,8 @@ class Speech:
             voice = make_voice(self._settings, language)
             if voice is None:
                 return None
+            for _ in voice.render("Hello." if language is Language.ENGLISH else "여보세요."):
+                pass  # the first rendering is slow, and must not be the first caller's
             self._phrases[language] = PhraseCache(voice, TELEPHONE_RATE, self._settings.phrases_dir)
         return self._phrases[language]
 

@@ -12,6 +12,7 @@ from pipecat.services.tts_service import TTSService
 from carecall.errors import SpeechError
 from carecall.speech.phrases import PhraseCache
 
+_LATEST_S = 15.0  # a line that is not rendered by then is given up
 # One line at a time a process: a call waits for a cached phrase never, for another call's rendering at most a sentence.
 _executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voice")
 
@@ -26,6 +27,7 @@ class VoiceTTSService(TTSService):
         super().__init__(
             push_start_frame=True,
             push_stop_frames=True,
+            stop_frame_timeout_s=_LATEST_S,
             sample_rate=phrases.sample_rate,
             settings=TTSSettings(model=None, voice=phrases.voice.name, language=None),
             **kwargs,

@@ -138,7 +138,7 @@ async def written(
     warm = WarmSentences(Scripted(reply, more.pop("delay_s", 0.0)), language, deadline_s=0.05)
     feeling = more.pop("feeling", Feeling.NEUTRAL)
     task = warm.start(said, [(Speaker.RECIPIENT, said)], feeling)
-    sentence = await warm.take(task)
+    sentence = await warm.take(task, "I am sorry to hear that, it must be hard for you.")
     task.cancel()
     await asyncio.wait([task])
     return (None if sentence is None else sentence.text), dict(warm.dropped)
