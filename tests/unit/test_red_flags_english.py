@@ -51,6 +51,8 @@ DANGERS = [
     ("I fell and I can't get up", "fall_cannot_get_up"),
     ("I've been lying on the floor since last night", "fall_cannot_get_up"),
     ("I slipped in the bathroom and can't stand up", "fall_cannot_get_up"),
+    ("I fell on my back in the garden and I can't get up", "fall_cannot_get_up"),
+    ("I can't fill my lungs", "breathing_difficulty"),
     ("I want to kill myself", "suicidal_intent"),
     ("I don't want to live anymore", "suicidal_intent"),
     ("I wish I could go to sleep and never wake up", "suicidal_intent"),
