@@ -5,14 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from carecall.dialog.understanding.korean.clauses import Clause
-from carecall.dialog.understanding.lexicon import FindingPhrases, Phrases
+from carecall.dialog.understanding.lexicon import FindingKind, FindingPhrases, Phrases
 from carecall.domain.finding import Ternary
 
-EVENTS = frozenset({
-    "fall", "medication_missed", "poor_sleep", "ate",
-    "drank_water", "went_out", "exercised", "visited_hospital", "bathed",
-})  # fmt: skip  # what happened stays so when the person is well again
-ACTS = frozenset({"ate", "drank_water", "went_out", "exercised", "visited_hospital", "bathed", "warm_home"})
+HAPPENED = frozenset({FindingKind.EVENT, FindingKind.ACT})  # stays so when the person is well again
+WELCOME = frozenset({FindingKind.ACT, FindingKind.STATE})  # asked about, never volunteered as a finding
 
 Span = tuple[int, int]
 _PLACELESS = re.compile(r"안|못|몬|암|하나도|어디|아[무프픈파플]")
@@ -69,7 +66,7 @@ def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> 
     well = [each for each in clause.fine if not _within(each, present)]
     spans = list(present)
     value = Ternary.YES
-    if name not in EVENTS and (over or (well and name not in ACTS)):
+    if phrases.kind not in HAPPENED and (over or (well and phrases.kind not in WELCOME)):
         spans += over or well
         still = [each for each in denials if each[0] >= min(start for start, _ in (over or well)) - 4]
         value = Ternary.YES if still else Ternary.NO
@@ -77,7 +74,7 @@ def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> 
     elif len(denials) % 2:
         spans += denials
         value = Ternary.NO
-    weak = clause.past and (clause.long_ago or name not in EVENTS)
+    weak = clause.past and (clause.long_ago or phrases.kind not in HAPPENED)
     if weak and value is Ternary.YES:
         value = Ternary.NO
     return Statement(name, value, _cover(spans), clause, text[slice(*present[0])], weak=weak)
@@ -169,7 +166,7 @@ def statements(
             here = [
                 Statement(each.id, Ternary.YES if still else Ternary.NO, _cover(ending), clause)
                 for each in last
-                if each.id not in EVENTS and not each.clause.other
+                if findings[each.id].kind not in HAPPENED and not each.clause.other
             ]
         found += here
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kiwipiepy import Token
 
 from carecall.dialog.understanding.korean.clauses import Clause
-from carecall.dialog.understanding.korean.findings import ACTS, Statement, settled
+from carecall.dialog.understanding.korean.findings import WELCOME, Statement, settled
 from carecall.dialog.understanding.korean.intents import only_fillers
 from carecall.dialog.understanding.korean.numbers import temperatures
 from carecall.dialog.understanding.lexicon import Lexicon
@@ -32,15 +32,12 @@ class Ask:
     """What a question is after."""
 
     findings: tuple[str, ...]  # lexicon ids that it is about
+    of_act: bool  # about something done or had, where a yes is welcome
     opposite: bool  # worded for the finding's opposite: "did you sleep well?" for poor sleep
     negative: bool  # asks whether it is absent: "두통은 없으세요?"
     denied: bool  # the finding itself is a denial: "냄새를 못 맡으세요?"
     stems: frozenset[str]  # its verbs
     words: frozenset[str] = frozenset()  # its nouns and verbs
-
-    @property
-    def of_act(self) -> bool:
-        return any(each in ACTS for each in self.findings)
 
     @property
     def of_trouble(self) -> bool:
@@ -56,7 +53,8 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         named = tuple(name for name, phrases in lexicon.findings.items() if phrases.topic.search(text))
         if len(named) > 1 and "pain" in named:
             named = tuple(each for each in named if each != "pain")
-    opposite = lexicon.phrases("opposite_asks").search(text) is not None and not set(named) & ACTS
+    of_act = any(lexicon.findings[each].kind in WELCOME for each in named)
+    opposite = lexicon.phrases("opposite_asks").search(text) is not None and not of_act
     inherent = [match.span() for each in named for match in lexicon.findings[each].present.finditer(text)]
     negative = any(
         not any(start <= match.start() < end for start, end in inherent)
@@ -73,7 +71,7 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         _HONORIFIC.get(token.form, token.form) for token in tokens if token.tag[:2] in ("VV", "VA") or token.tag == "XR"
     )
     words = frozenset(token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")) | stems
-    return Ask(named, opposite, negative and not opposite, denied, stems, words)
+    return Ask(named, of_act, opposite, negative and not opposite, denied, stems, words)
 
 
 def _scored(value: Ternary, confidence: float, quote: str) -> AnswerReading:

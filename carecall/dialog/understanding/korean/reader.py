@@ -15,7 +15,7 @@ from carecall.dialog.red_flags import load_red_flag_phrases
 from carecall.dialog.understanding.korean.choices import choice_in
 from carecall.dialog.understanding.korean.clauses import Clause, analyse, clauses_of, plain
 from carecall.dialog.understanding.korean.durations import days_in
-from carecall.dialog.understanding.korean.findings import ACTS, Statement, settled, statements
+from carecall.dialog.understanding.korean.findings import WELCOME, Statement, settled, statements
 from carecall.dialog.understanding.korean.intents import intent_of, named_intent, replies_to
 from carecall.dialog.understanding.korean.numbers import number_in, temperatures
 from carecall.dialog.understanding.korean.polarity import FEVER_FROM_C, Ask, ask_of, yes_or_no
@@ -102,7 +102,7 @@ class KoreanRules:
         named = named_intent(text, asked.text, self._lexicon)
         evasive = named is not None and named[0] in _EVASIVE
         answer = self._answer(text, ask, asked, clauses, stated, tokens, today, evasive=evasive)
-        volunteered = _volunteered(text, stated)
+        volunteered = _volunteered(text, [each for each in stated if self._reported(each)])
         bearing = answer
         if asked.type is AnswerType.OPEN:
             bearing = yes_or_no(text, ask, clauses, stated, tokens, self._lexicon, evasive=evasive)
@@ -126,8 +126,15 @@ class KoreanRules:
             asks_if_robot=intent is Intent.WHO_IS_THIS and self._lexicon.phrases("robot").search(text) is not None,
         )
 
+    def _reported(self, each: Statement) -> bool:
+        return self._lexicon.findings[each.id].kind not in WELCOME
+
     def _statements(self, text: str, ask: Ask, asked: Asked, clauses: tuple[Clause, ...]) -> list[Statement]:
-        usable = frozenset(self._lexicon.findings) - (ACTS - set(ask.findings))
+        usable = frozenset(
+            name
+            for name, phrases in self._lexicon.findings.items()
+            if name in ask.findings or phrases.kind not in WELCOME
+        )
         if "medication_missed" not in ask.findings and not _ABOUT_MEDICINE.search(text):
             usable -= {"medication_missed"}
         also = {
@@ -177,7 +184,7 @@ def _dialogs_dir() -> Path:
 
 def _volunteered(text: str, stated: list[Statement]) -> tuple[FindingReading, ...]:
     """The findings that the reply's own words state of the recipient, the latest word on each."""
-    mine = [each for each in stated if each.id not in ACTS and not each.clause.other and not each.clause.asking]
+    mine = [each for each in stated if not each.clause.other and not each.clause.asking]
     latest: dict[str, Statement] = {}
     for name in dict.fromkeys(each.id for each in mine):
         verdict = settled([each for each in mine if each.id == name])
