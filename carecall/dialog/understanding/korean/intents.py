@@ -29,7 +29,7 @@ _TELLS = re.compile(
 )
 _WH = re.compile(r"뭐|뭘|무엇|무얼|무슨|어디|누구|누가|언제|몇|어떻게|어떤|얼마|왜")
 _SMALL_TALK_ASK = re.compile(r"안녕하세요[^?]*$|더 하(?:실|고)|하실 말씀|하고 싶")
-_WH_STEMS = frozenset({"하", "있", "없", "되", "보", "주", "것", "거", "좀", "오늘", "요즘", "어제", "때", "말"})
+_COMMON = frozenset({"하", "있", "없", "되", "보", "주", "것", "거", "좀", "오늘", "요즘", "어제", "때", "말"})
 _WHO_ARE_YOU = re.compile(
     r"(?:님|씨|어르신|할머니|할아버지|선생님|여사님|본인)[가이은]?\s?(?:이?[세신]가?요|맞|이신|되[세시]|계)"
 )
@@ -79,7 +79,7 @@ def replies_to(ask: str, ask_words: frozenset[str], tokens: Sequence[Token]) -> 
     if _SMALL_TALK_ASK.search(ask) or "?" not in ask:
         return False
     shared = {token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")} & ask_words
-    return bool(shared - _WH_STEMS) or _WH.search(ask) is not None
+    return bool(shared - _COMMON) or _WH.search(ask) is not None
 
 
 def intent_of(
