@@ -93,10 +93,14 @@ Outcomes = AsyncGenerator[tuple[str, Result | SimulationError], None]
 async def _by_text(scenarios: Sequence[Scenario], effective: Settings) -> Outcomes:
     async with _language_model(effective) as model:
         for scenario in scenarios:
-            yield (
-                scenario.name,
-                await run_text_call(scenario, effective.dialogs_dir, today=datetime.date.today(), language_model=model),
-            )
+            try:
+                result = await run_text_call(
+                    scenario, effective.dialogs_dir, today=datetime.date.today(), language_model=model
+                )
+            except SimulationError as error:
+                yield scenario.name, error
+            else:
+                yield scenario.name, result
 
 
 async def _by_voice(scenarios: Sequence[Scenario], effective: Settings) -> Outcomes:

@@ -8,8 +8,9 @@ from contextlib import aclosing
 from carecall.dialog import policy
 from carecall.dialog.acts import Acknowledge, Act, Ask, Escalate, Line, Speak
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
+from carecall.dialog.intake import SURE
 from carecall.dialog.journal import Journal
-from carecall.dialog.policy import Heard, Script, Stage, State
+from carecall.dialog.state import Heard, Script, Stage, State
 from carecall.dialog.understanding.llm_layer import read_by_model, reliability_of
 from carecall.dialog.understanding.meaning import Asked, Intent, Understanding
 from carecall.dialog.understanding.merge import merge
@@ -105,7 +106,7 @@ class DialogManager:
         )
         self._second_reader = (
             language_model
-            if language_model is not None and reliability_of(language_model.name).answer >= policy.SURE
+            if language_model is not None and reliability_of(language_model.name).answer >= SURE
             else None
         )
         self._llm_deadline_s = llm_deadline_s
@@ -220,7 +221,7 @@ class DialogManager:
             return False
         answer = understanding.answer
         nothing_found = answer is None or (answer.value in (None, Ternary.UNKNOWN) and not answer.quote)
-        sure = answer is not None and not nothing_found and answer.confidence >= policy.SURE
+        sure = answer is not None and not nothing_found and answer.confidence >= SURE
         return not sure and understanding.intent in {Intent.ANSWER, Intent.SMALL_TALK, Intent.UNCLEAR}
 
     async def _second_reading(

@@ -5,24 +5,14 @@ an answer that was volunteered is not asked for again; no question is put more t
 is said before the recipient is known to be the right person; unknown is never no.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from carecall.dialog.acts import Acknowledge, Act, Ask, Confirm, Escalate, Line, Speak, StayOnLine
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
-from carecall.dialog.understanding.meaning import AnswerReading, FindingReading, Intent, Understanding
-from carecall.domain.finding import (
-    AnswerType,
-    Evidence,
-    Finding,
-    Findings,
-    FindingValue,
-    Layer,
-    Missing,
-    Ternary,
-    Unit,
-)
+from carecall.dialog.intake import give_up, take_in
+from carecall.dialog.state import Candidate, Heard, Script, Stage, State
+from carecall.dialog.understanding.meaning import Intent, Understanding
+from carecall.domain.finding import AnswerType, Findings, Ternary
 from carecall.domain.report import Outcome
 from carecall.domain.triage import Alert, findings_of, holds
 
@@ -31,20 +21,8 @@ MOST_PUTS_OPTIONAL = 2
 MOST_SILENCES = 2  # gentle prompts before the goodbye
 MOST_FAREWELLS = 3  # a goodbye that is talked over is said again
 MOST_CUTS = 3  # times a question that was cut off before it was whole does not count as put
-ENOUGH_DOUBT = 2  # times that someone says that they do not know
 BARE = 3  # words of a reply that holds nothing but a yes or no
-SURE = 0.6  # a reading below this confidence is confirmed before it is recorded
 
-_PLAUSIBLE: dict[Unit, tuple[float, float]] = {
-    Unit.CELSIUS: (30.0, 45.0),
-    Unit.FAHRENHEIT: (86.0, 113.0),
-    Unit.HOURS: (0.0, 24.0),
-    Unit.MEALS: (0.0, 12.0),
-    Unit.SCORE_0_10: (0.0, 10.0),
-}
-_MOST_DAYS = 3650.0
-
-_ANSWERS_OPEN = {Intent.ANSWER, Intent.SMALL_TALK, Intent.SERVICE_REQUEST, Intent.WANTS_HUMAN, Intent.GOODBYE}
 _SIDE_LINES = {
     Intent.MEDICAL_QUESTION: Line.REFUSE_MEDICAL,
     Intent.OUT_OF_SCOPE_QUESTION: Line.REFUSE_OUT_OF_SCOPE,
@@ -67,71 +45,6 @@ _ENDINGS = {
 }
 _STRANGER_LEAVES = (Outcome.SAID_GOODBYE, Line.CLOSE_LATER)  # whoever it was: no word of what the call is about
 
-
-class Stage(StrEnum):
-    IDENTITY = "identity"  # not yet known whether this is the right person
-    AGENDA = "agenda"
-    EMERGENCY = "emergency"  # a red flag holds the call, the person is kept on the line
-    CLOSING = "closing"  # the goodbye has been decided
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An unsure answer that is being confirmed."""
-
-    value: FindingValue
-    evidence: Evidence
-    layer: Layer
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How far the call is. Mappings are never changed in place."""
-
-    stage: Stage = Stage.IDENTITY
-    asking: str | None = None  # code of the question that the recipient replies to
-    candidate: Candidate | None = None
-    puts: Mapping[str, int] = field(default_factory=dict)  # how often each question was put
-    cuts: Mapping[str, int] = field(default_factory=dict)  # how often a question was cut off
-    introduced: bool = True  # the greeting was heard: who calls, and that it is an AI
-    identity_puts: int = 1  # the greeting asks
-    findings: Findings = field(default_factory=dict)  # in the order first heard
-    unusable: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)  # replies that answered nothing
-    unsure: Mapping[str, int] = field(default_factory=dict)  # how often someone said that they do not know
-    alerts: tuple[Alert, ...] = ()  # red flags raised, in order
-    emergency: str | None = None  # the red flag that took over the call
-    stayed: int = 0  # how many of its stay_on_line sentences have been said
-    unsaid: str | None = None  # a red flag whose text was cut off: it is owed
-    notes: tuple[str, ...] = ()
-    silences: int = 0  # in a row
-    heard: bool = False  # anything at all
-    outcome: Outcome | None = None  # None: the closing line is not reached
-    farewell: Line = Line.CLOSE
-    farewells: int = 0  # how often it was said
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One recipient turn, understood."""
-
-    turn: int  # index of the turn
-    text: str
-    understanding: Understanding
-    started_s: float | None = None
-
-    def evidence(self, quote: str) -> Evidence:
-        """The quote as evidence; the whole turn when the quote does not stand in it."""
-        return Evidence(self.turn, quote if quote and quote in self.text else self.text, self.started_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What the policy goes by."""
-
-    dialog: Dialog
-    red_flags: Mapping[str, RedFlag]
-
-
 Decision = tuple[State, tuple[Act, ...]]
 
 
@@ -139,7 +52,7 @@ def decide(state: State, heard: Heard, script: Script) -> Decision:
     """The next state and acts after one recipient turn."""
     state = replace(state, silences=0, heard=True)
     earlier = state.findings
-    state, unsure = _take_in(state, heard, script.dialog)
+    state, unsure = take_in(state, heard, script.dialog)
     if flags := _new_flags(state, heard, script):
         return _escalate(state, heard, flags, script)
     state = _note(state, heard)
@@ -394,7 +307,7 @@ def _proceed(state: State, dialog: Dialog, *, again: bool = False) -> Decision:
         if state.puts.get(question.code, 0) < _limit(question):
             state, ask = _put(state, question, again=again and question.code == state.asking)
             return state, (ask,)
-        state = _give_up(state, question)
+        state = give_up(state, question)
     return _end(state, Outcome.COMPLETED, Line.CLOSE)
 
 
@@ -403,12 +316,6 @@ def _put(state: State, question: Question, *, again: bool) -> tuple[State, Ask]:
     wording = min(max(puts - 1, 0) if again else puts, len(question.ask) - 1)
     state = replace(state, asking=question.code, candidate=None, puts={**state.puts, question.code: puts + 1})
     return state, Ask(question.code, wording)
-
-
-def _give_up(state: State, question: Question) -> State:
-    value = Ternary.UNKNOWN if state.unsure.get(question.code) else Missing.NO_ANSWER
-    finding = Finding(question.code, value, state.unusable.get(question.code, ()), Layer.POLICY)
-    return replace(state, findings={**state.findings, question.code: finding})
 
 
 def _words(candidate: Candidate, question: Question) -> str:
@@ -440,147 +347,3 @@ def _feeling(state: State, earlier: Findings, heard: Heard, asked: Question | No
     if asked is not None and asked.type is AnswerType.YES_NO and asked.bad and value in (Ternary.YES, Ternary.NO):
         good = True
     return Feeling.GOOD if good and not amiss else Feeling.NEUTRAL
-
-
-# Findings
-
-
-def _take_in(state: State, heard: Heard, dialog: Dialog) -> tuple[State, Candidate | None]:
-    """Records what the turn states; an unsure answer to the open question is handed back to be confirmed."""
-    state = _volunteered(state, heard, dialog)
-    return (state, None) if state.asking is None else _answer(state, heard, dialog.question(state.asking))
-
-
-def _answer(state: State, heard: Heard, asked: Question) -> tuple[State, Candidate | None]:
-    reading = heard.understanding.answer
-    if heard.understanding.intent is Intent.WAIT_REQUEST and reading is None:
-        return state, None
-    if (candidate := state.candidate) is not None:
-        state = replace(state, candidate=None)
-        if reading is not None and reading.value is Ternary.YES:
-            state = _record(state, asked, candidate.value, candidate.evidence, candidate.layer)
-            return _record(state, asked, candidate.value, heard.evidence(reading.quote), candidate.layer), None
-        return state, None
-    if asked.type is AnswerType.OPEN:
-        again = heard.understanding.intent is Intent.UNCLEAR and state.puts.get(asked.code, 0) > 1
-        if heard.text.strip() and (again or heard.understanding.intent in _ANSWERS_OPEN):
-            return _record(state, asked, heard.text.strip(), heard.evidence(""), Layer.RULES), None
-        return _unusable(state, heard, asked), None
-    value = _value(reading, asked)
-    if reading is None or value is None:
-        if _stated(state, heard, asked):
-            return state, None
-        return _doubted(_unusable(state, heard, asked), heard, asked), None
-    stated = _implied(asked, heard.understanding.volunteered, {})
-    if stated is not None and stated[0] is not value and str(stated[0]) in asked.bad:
-        return state, None
-    if reading.confidence < SURE and stated is None:
-        state = _unusable(state, heard, asked)
-        return state, Candidate(value, heard.evidence(reading.quote), reading.layer)
-    return _record(state, asked, value, heard.evidence(reading.quote), reading.layer), None
-
-
-def _stated(state: State, heard: Heard, asked: Question) -> bool:
-    """Whether this very turn settled the question in its own words."""
-    finding = state.findings.get(asked.code)
-    return finding is not None and any(evidence.turn == heard.turn for evidence in finding.evidence)
-
-
-def _unusable(state: State, heard: Heard, asked: Question) -> State:
-    known = state.unusable.get(asked.code, ())
-    return replace(state, unusable={**state.unusable, asked.code: (*known, heard.evidence(""))})
-
-
-def _doubted(state: State, heard: Heard, asked: Question) -> State:
-    """Who says twice that they do not know is not asked a third time: unknown is an answer."""
-    reading = heard.understanding.answer
-    if heard.understanding.intent is not Intent.ANSWER or reading is None:
-        return state
-    if reading.value is not Ternary.UNKNOWN or not reading.quote:
-        return state
-    state = replace(state, unsure={**state.unsure, asked.code: state.unsure.get(asked.code, 0) + 1})
-    return _give_up(state, asked) if state.unsure[asked.code] >= ENOUGH_DOUBT else state
-
-
-def _value(reading: AnswerReading | None, asked: Question) -> FindingValue | None:
-    """The reading's value when it is a possible answer to the question, in the question's unit."""
-    if reading is None:
-        return None
-    value = reading.value
-    match asked.type:
-        case AnswerType.YES_NO:
-            return Ternary(value) if value in (Ternary.YES, Ternary.NO) else None
-        case AnswerType.CHOICE:
-            return next((choice.id for choice in asked.choices if choice.id == value), None)
-        case AnswerType.NUMBER:
-            return _number(value, asked.unit)
-        case AnswerType.DURATION_DAYS:
-            return float(value) if isinstance(value, int | float) and 0 <= value <= _MOST_DAYS else None
-        case AnswerType.OPEN:
-            return None
-
-
-def _number(value: Ternary | float | str | None, unit: Unit | None) -> float | None:
-    if not isinstance(value, int | float):
-        return None
-    if unit is None:
-        return float(value)
-    if unit is Unit.CELSIUS and _within(value, Unit.FAHRENHEIT):
-        value = (value - 32) / 1.8
-    elif unit is Unit.FAHRENHEIT and _within(value, Unit.CELSIUS):
-        value = value * 1.8 + 32
-    return round(float(value), 1) if _within(value, unit) else None
-
-
-def _within(value: float, unit: Unit) -> bool:
-    low, high = _PLAUSIBLE[unit]
-    return low <= value <= high
-
-
-def _volunteered(state: State, heard: Heard, dialog: Dialog) -> State:
-    """Takes in everything that the turn states, asked or not."""
-    readings = heard.understanding.volunteered
-    codes = {question.code for question in dialog.agenda}
-    for reading in readings:
-        if reading.id not in codes:
-            state = _store(state, reading.id, reading.value, heard.evidence(reading.quote), reading.layer, None)
-    for question in dialog.agenda:
-        if (implied := _implied(question, readings, state.findings)) is not None:
-            value, reading = implied
-            state = _record(state, question, value, heard.evidence(reading.quote), reading.layer)
-    return state
-
-
-def _implied(
-    question: Question, readings: tuple[FindingReading, ...], findings: Findings
-) -> tuple[Ternary, FindingReading] | None:
-    """What the readings say to the question. A no needs every finding that the question is about to be denied."""
-    if question.type is not AnswerType.YES_NO:
-        return None
-    about = question.about or (question.code,)
-    of = {reading.id: reading for reading in readings}
-    for code, against in [*((code, False) for code in about), *((code, True) for code in question.opposite)]:
-        reading = of.get(code)
-        if reading is not None and (reading.value is Ternary.YES) is not against:
-            return Ternary.YES, reading
-    for code in question.opposite:
-        if code in of and of[code].value is Ternary.YES:
-            return Ternary.NO, of[code]
-    denied = [code for code in about if code in of and of[code].value is Ternary.NO]
-    known = [code for code in about if code in findings and findings[code].value == Ternary.NO]
-    if denied and set(about) <= {*denied, *known}:
-        return Ternary.NO, of[denied[0]]
-    return None
-
-
-def _record(state: State, question: Question, value: FindingValue, evidence: Evidence, layer: Layer) -> State:
-    unit = question.unit if isinstance(value, float) else None
-    return _store(state, question.code, value, evidence, layer, unit)
-
-
-def _store(state: State, code: str, value: FindingValue, evidence: Evidence, layer: Layer, unit: Unit | None) -> State:
-    """The latest statement wins; the words of the earlier ones stay beside it."""
-    earlier = state.findings.get(code)
-    kept = () if earlier is None else tuple(each for each in earlier.evidence if each.turn != evidence.turn)
-    finding = Finding(code, value, (*kept, evidence), layer, unit)
-    return replace(state, findings={**state.findings, code: finding})

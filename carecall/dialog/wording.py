@@ -214,7 +214,7 @@ class WarmSentences:
         return asyncio.create_task(self._write(reply, tuple(context), feeling))
 
     async def take(self, task: "asyncio.Task[str | None]", meanwhile: str) -> Sentence | None:
-        """The sentence, if it comes while ``meanwhile`` is being spoken, and before the deadline: no gap on the line."""
+        """The sentence, if it comes while ``meanwhile`` is being spoken, and before the deadline."""
         spoken_s = len(meanwhile) / _CHARACTERS_PER_S[self._language]
         done, _ = await asyncio.wait([task], timeout=min(self._deadline_s, spoken_s))
         if not done:

@@ -12,7 +12,7 @@ from carecall.dialog import policy
 from carecall.dialog.acts import Acknowledge, Act, Ask, Confirm, Escalate, Line, Speak, StayOnLine
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
 from carecall.dialog.files import find_dialog
-from carecall.dialog.policy import Heard, Script, Stage, State
+from carecall.dialog.state import Heard, Script, Stage, State
 from carecall.dialog.understanding.meaning import (
     AnswerReading,
     FindingReading,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carecall.dialog import policy
+from carecall.dialog.intake import SURE
 from carecall.dialog.understanding.llm_layer import reliability_of
 from carecall.dialog.understanding.meaning import AnswerReading, FindingReading, Intent, RedFlagReading, Understanding
 from carecall.dialog.understanding.merge import Reliability, merge
@@ -42,33 +42,33 @@ def test_a_strong_model_fills_what_rules_leave_open(missing: Understanding) -> N
     merged = merge(missing, llm(Ternary.NO), STRONG).answer
     assert merged is not None
     assert merged.value is Ternary.NO
-    assert merged.confidence >= policy.SURE
+    assert merged.confidence >= SURE
 
 
 def test_a_weak_models_answer_is_too_unsure_to_be_recorded() -> None:
     merged = merge(rules(None), llm(Ternary.NO), WEAK).answer
     assert merged is not None
-    assert merged.confidence < policy.SURE
+    assert merged.confidence < SURE
 
 
 def test_what_both_say_is_surer() -> None:
     merged = merge(rules(Ternary.YES, 0.5), llm(Ternary.YES), WEAK).answer
     assert merged is not None
-    assert merged.confidence > policy.SURE
+    assert merged.confidence > SURE
     assert merged.layer is Layer.RULES
 
 
 def test_a_dispute_of_equals_is_to_be_confirmed() -> None:
     merged = merge(rules(Ternary.YES, 0.85), llm(Ternary.NO), STRONG).answer
     assert merged is not None
-    assert merged.confidence < policy.SURE
+    assert merged.confidence < SURE
 
 
 def test_a_clearly_better_layer_decides() -> None:
     merged = merge(rules(Ternary.YES, 0.5), llm(Ternary.NO), STRONG).answer
     assert merged is not None
     assert merged.value is Ternary.NO
-    assert merged.confidence >= policy.SURE
+    assert merged.confidence >= SURE
 
 
 def test_a_models_unknown_takes_nothing_away() -> None:
@@ -96,4 +96,4 @@ def test_an_unclear_reply_that_the_model_reads_is_an_answer() -> None:
     [("qwen2.5-coder-1.5b", False), ("Qwen2.5-0.5B-Instruct", False), ("llama-3.1-70b", True), ("gpt-large", True)],
 )
 def test_a_model_is_trusted_by_its_size(name: str, trusted: bool) -> None:
-    assert (reliability_of(name).answer >= policy.SURE) is trusted
+    assert (reliability_of(name).answer >= SURE) is trusted
