@@ -40,8 +40,8 @@ _OWN = {"me": "them", "us": "them", "i": "they", "we": "they", "my": "their", "o
 
 # What follows a sentence's subject in English, so that the first word is not its verb.
 _AFTER_SUBJECT = re.compile(
-    r" (?:is|was|are|were|has|had|have|can|cannot|does|did|do|go|goes|went|get|gets|got|comes?|came|flew|ran|died|lives?"
-    r"|hurts?|aches?|feels?|keeps?|took|also|no|still)\b"
+    r" (?:is|was|are|were|has|had|have|can|cannot|does|did|do|go|goes|went|get|gets|got|comes?|came|flew|ran|died"
+    r"|lives?|hurts?|aches?|feels?|keeps?|took|also|no|still)\b"
 )
 
 

@@ -17,11 +17,8 @@ from carecall.memory.vocabulary import Vocabulary, vocabulary_for
 
 _MOST_WORDS = 12  # of a sentence
 _MOST_SENTENCES = 12  # of a call
-_CLAUSE_END = re.compile(
-    r"[.!,;…]+|\b(?:but|and|because|since|so)\b|(?<!that)(?<!when)(?<!what)(?<!if)(?<!as) (?=(?:I|we|my)(?:'\w+)? )"
-    r"|(?<=지만) |(?<=[는은]데) ",
-    re.IGNORECASE,
-)
+_CLAUSE_END = re.compile(r"[.!,;…]+|\b(?:but|and|because|since|so)\b|(?<=지만) |(?<=[는은]데) ", re.IGNORECASE)
+_NEXT_STATEMENT = re.compile(r" (?=(?:I|we)(?:'\w+)? )", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,8 @@ def _sentences(reply: str, vocabulary: Vocabulary, language: Language) -> Iterat
         plain = " ".join(vocabulary.fillers.sub(" ", clause).split())
         if language is Language.KOREAN:
             yield from korean_words.told(plain)
-        elif told := english_words.third_person(plain):
-            yield told
+        else:
+            yield from filter(None, map(english_words.third_person, _NEXT_STATEMENT.split(plain)))
 
 
 def _set_phrase(clause: str, vocabulary: Vocabulary) -> str | None:
