@@ -145,6 +145,7 @@ class Episode(BaseModel):
 class Recording:
     """One line of a speech file."""
 
+    name: str  # the path as the file gives it
     path: Path
     transcript: str
 
@@ -183,13 +184,15 @@ def read_episodes(path: Path) -> list[Episode]:
 
 
 def read_recordings(path: Path) -> list[Recording]:
-    """The lines of a speech file: a wav path (from the file's own folder), a tab, the transcript."""
+    """The lines of a speech file: a wav path (from the file's own folder, or from here), a tab, the transcript."""
     recordings = []
     for number, line in _lines(path):
         wav, tab, transcript = line.partition("\t")
         if not tab:
             raise EvaluationFileError(f"{path}, line {number}: wants a wav path, a tab and the transcript.")
-        recordings.append(Recording(path.parent / wav.strip(), transcript.strip()))
+        name = wav.strip()
+        beside = path.parent / name
+        recordings.append(Recording(name, beside if beside.exists() else Path(name), transcript.strip()))
     return _some(recordings, path)
 
 

@@ -110,7 +110,7 @@ def _read_wav(path: Path) -> tuple[Audio, int]:
 def _item(recording: Recording, text: str, seconds: float) -> Item:
     wanted, found = metrics.plain(recording.transcript), metrics.plain(text)
     return {
-        "id": recording.path.name,
+        "id": recording.name,
         "predicted": text,
         "expected": recording.transcript,
         "text": text,
