@@ -137,17 +137,21 @@ _SYSTEM = {
 }
 _EXAMPLES = {
     Language.ENGLISH: (
-        ("my hip is killing me and I hardly shut an eye", "A sore hip and a sleepless night, that is hard."),
-        ("yes I made soup with my grandson", "Making soup with your grandson sounds lovely."),
-        ("I mostly sit by the window since my wife passed", "It must be so quiet without your wife."),
-        ("my stomach has been bad since Sunday", "A bad stomach for days must be wearing."),
-        ("I do the crossword after lunch", "A crossword after lunch is a nice habit."),
+        (Feeling.BAD, "my hip is killing me and I hardly shut an eye", "A sore hip and no sleep must be hard."),
+        (Feeling.GOOD, "yes I made soup with my grandson", "Making soup with your grandson sounds lovely."),
+        (Feeling.BAD, "no I mostly sit here since my wife passed", "It must be lonely without your wife."),
+        (Feeling.BAD, "my stomach has been bad since Sunday", "A bad stomach for days must be tiring."),
+        (Feeling.NEUTRAL, "I do the crossword after lunch", "A crossword after lunch sounds nice."),
     ),
     Language.KOREAN: (
-        ("무릎이 아파서 밤새 한숨도 못 잤어", "무릎이 아프셔서 밤새 많이 힘드셨겠어요."),
-        ("손주가 와서 같이 국수 해 먹었어", "손주분과 함께 드신 국수라 더 맛있으셨겠어요."),
-        ("영감 가고 나서는 그냥 창밖만 봐", "영감님이 안 계셔서 많이 허전하시겠어요."),
+        (Feeling.BAD, "무릎이 아파서 밤새 한숨도 못 잤어", "무릎이 아프셔서 밤새 많이 힘드셨겠어요."),
+        (Feeling.GOOD, "손주가 와서 같이 국수 해 먹었어", "손주분과 함께 드신 국수라 더 맛있으셨겠어요."),
+        (Feeling.BAD, "영감 가고 나서는 그냥 창밖만 봐", "영감님이 안 계셔서 많이 허전하시겠어요."),
     ),
+}
+_NEWS = {
+    Language.ENGLISH: {Feeling.BAD: " (sad news)", Feeling.GOOD: " (good news)", Feeling.NEUTRAL: ""},
+    Language.KOREAN: {Feeling.BAD: " (안 좋은 소식)", Feeling.GOOD: " (좋은 소식)", Feeling.NEUTRAL: ""},
 }
 _MEMORY = {Language.ENGLISH: "Known from earlier calls: ", Language.KOREAN: "지난 통화에서 들은 것: "}
 _OF_ITSELF = {
@@ -167,6 +171,12 @@ _COMPASSION = {
         "힘드|고되|고단|속상|아프셔|아프시|불편하시|걱정|허전|적적|외로|쓸쓸|놀라|답답|서운|안타깝"
     ),
 }
+_GLOOM = {
+    Language.ENGLISH: re.compile(
+        r"\b(?:pain\w*|ache\w*|sore|sick|hurt\w*|bad|not|no|hard|tough|sad|lonely)\b", re.IGNORECASE
+    ),
+    Language.KOREAN: re.compile("아프|아픈|힘드|힘들|못 |않|외로|속상|걱정"),
+}
 _FIRST_SENTENCE = re.compile(r".{2,}?[.!?。…]+(?=\s|$)")
 _HANGUL = re.compile(r"[가-힣]")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -180,8 +190,8 @@ def warm_prefix(language: Language) -> tuple[Message, ...]:
     """What every prompt for a warm sentence begins with, to be evaluated ahead of time."""
     examples = [
         message
-        for said, answer in _EXAMPLES[language]
-        for message in (Message("user", f"<<<{said}>>>"), Message("assistant", answer))
+        for feeling, said, answer in _EXAMPLES[language]
+        for message in (Message("user", _said(said, feeling, language)), Message("assistant", answer))
     ]
     return (Message("system", _SYSTEM[language]), *examples)
 
@@ -203,7 +213,7 @@ class WarmSentences:
         self._memories = tuple(_fenced(memory) for memory in memories[:2])
         self.dropped: Counter[str] = (
             Counter()
-        )  # by reason: late, failed, form, script, itself, cold, repeated or a bound
+        )  # by reason: late, failed, form, script, itself, cold, gloomy, repeated, or a bound
 
     def wanted(self, reply: str) -> bool:
         """Whether there is something in the reply to be warm about: more than a yes or no."""
@@ -225,7 +235,7 @@ class WarmSentences:
 
     async def _write(self, reply: str, context: tuple[tuple[Speaker, str], ...], feeling: Feeling) -> str | None:
         known = f"{_MEMORY[self._language]}{' '.join(self._memories)}\n" if self._memories else ""
-        prompt = (*warm_prefix(self._language), Message("user", f"{known}<<<{_fenced(reply)}>>>"))
+        prompt = (*warm_prefix(self._language), Message("user", known + _said(reply, feeling, self._language)))
         try:
             written = await self._model.complete(
                 prompt, deadline_s=self._deadline_s + 1.0, max_tokens=_MOST_TOKENS, stop=("\n", "<<<")
@@ -251,6 +261,8 @@ class WarmSentences:
             return "itself"
         if feeling is Feeling.BAD and not _COMPASSION[self._language].search(sentence):
             return "cold"
+        if feeling is Feeling.GOOD and _GLOOM[self._language].search(sentence):
+            return "gloomy"
         if any(sentence == text for _, text in context):
             return "repeated"
         violation = bounds.check(sentence, context, self._language, feeling=feeling)
@@ -259,6 +271,10 @@ class WarmSentences:
     def _drop(self, reason: str) -> None:
         self.dropped[reason] += 1
         _log.info("a warm sentence was dropped: %s", reason)
+
+
+def _said(reply: str, feeling: Feeling, language: Language) -> str:
+    return f"<<<{_fenced(reply)}>>>{_NEWS[language][feeling]}"
 
 
 def _fenced(text: str) -> str:

@@ -201,6 +201,11 @@ async def test_bad_news_is_met_with_compassion_or_not_at_all() -> None:
     assert (await written("A sore knee must be tiring.", said, feeling=Feeling.BAD))[0] is not None
 
 
+async def test_good_news_is_not_met_with_gloom() -> None:
+    said = "like a log and not a twinge of pain anywhere"
+    assert await written("A log of pain is not a twinge.", said, feeling=Feeling.GOOD) == (None, {"gloomy": 1})
+
+
 async def test_the_prompt_keeps_one_prefix_and_fences_what_was_said() -> None:
     model = Scripted("That sounds lovely.")
     warm = WarmSentences(model, Language.ENGLISH, deadline_s=1.0, memories=("Keeps hens.", "Has a son.", "Third."))
