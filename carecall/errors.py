@@ -2,7 +2,8 @@
 
 CareCallError
 ├── SettingsError         settings
-├── DialogFileError       dialog (raised in carecall.dialog.definition, with every problem found)
+├── DialogFileError       dialog.files: every problem found, a line each
+├── VocabularyError       dialog.understanding.lexicon
 ├── ModelFileError        model_files
 ├── LanguageModelError    llm
 │   └── DeadlineExceeded

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import carecall.simulation
 from carecall import model_files
-from carecall.cli.serve import model_names
 from carecall.cli.talk import print_report, report_json
 from carecall.domain.turn import Speaker, Turn
 from carecall.errors import SimulationError
@@ -47,7 +46,7 @@ def demo(
 
     effective = settings().model_copy(update={"record_calls": True})
     console = Console(stderr=True, quiet=as_json)
-    for name in model_names(effective):
+    for name in model_files.needed(effective):
         model_files.store(effective.models_dir).ensure(name, progress=not as_json)
     play = load_scenario(scenario or demo_scenario())
     with (

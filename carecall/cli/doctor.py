@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from carecall import model_files
-from carecall.cli.serve import model_names
 from carecall.domain.language import Language
 from carecall.errors import CareCallError
 from carecall.settings import Settings, settings
@@ -68,7 +67,7 @@ def _checks(effective: Settings) -> Iterator[Check]:
 
     yield _try("dialogs", dialogs)
     yield _try("database", database)
-    for name in model_names(effective):
+    for name in model_files.needed(effective):
         model = model_files.store(effective.models_dir).locate(name)
         yield Check(f"model {name}", str(model or "missing"), "" if model else f"carecall models fetch {name}")
     if effective.stt == "faster-whisper":

@@ -8,7 +8,7 @@ import uvicorn
 
 from carecall import logs, model_files
 from carecall.errors import CareCallError
-from carecall.settings import Settings, settings
+from carecall.settings import settings
 
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; CARECALL_PORT by default.")]
 
@@ -24,7 +24,7 @@ def up(port: Port = None) -> None:
     from carecall.store.facade import upgrade_database
 
     effective = settings()
-    for name in model_names(effective):
+    for name in model_files.needed(effective):
         model_files.store(effective.models_dir).ensure(name)
     upgrade_database(effective.database)
     serve(port)
@@ -65,18 +65,6 @@ def stream_url(
     effective = settings()
     with Store.open(effective.database, secret=effective.secret_key.get_secret_value()) as store:
         typer.echo(new_stream_url(effective, store, dialog, recipient)[0])
-
-
-def model_names(effective: Settings) -> list[str]:
-    """The model files that the settings need on this machine."""
-    names = []
-    if effective.stt == "faster-whisper":
-        names.append(effective.stt_model)
-    if effective.tts_en == "piper":
-        names.append(effective.tts_voice_en)
-    if effective.llm == "local":
-        names.append(effective.llm_model)
-    return names
 
 
 def _listening(host: str, port: int) -> socket.socket:

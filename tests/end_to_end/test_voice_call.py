@@ -189,8 +189,8 @@ async def test_an_independent_client_is_answered_every_turn_and_may_talk_over_th
         for text in answers:
             await client.say(spoken[text])
             assert await client.agent_turn(), f"no speech after {text}"
-        before = client.clears
         await client.say(spoken["Yes, I have been coughing since yesterday."])
+        before = client.clears
         while time.monotonic() - client.last_voice > 0.2:  # until the agent has begun to answer
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.6)
