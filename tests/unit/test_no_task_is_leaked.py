@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 
-
 def test_a_leaked_task_fails_the_test(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
     conftest = Path(__file__).parents[1] / "conftest.py"
