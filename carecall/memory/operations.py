@@ -75,7 +75,8 @@ def _compare(new: Sense, old: Sense) -> Operation | None:
     """What the new sentence does to the old one; None when they are about different things."""
     if new.text == old.text:
         return Operation.PASS
-    if not new.subjects & (old.subjects | old.verbs if new.tone is Tone.ENDED else old.subjects):
+    shared = new.subjects & (old.subjects | old.verbs if new.tone is Tone.ENDED else old.subjects)
+    if not shared or (shared <= new.persons and new.subjects > shared and old.subjects > shared):
         return None
     if new.tone is Tone.ENDED:
         if new.differs(old):

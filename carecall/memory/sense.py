@@ -36,6 +36,7 @@ class Sense:
     planned: bool
     of_ability: bool  # about something one can or cannot do: sleep, smell, see, hear
     single: frozenset[str]  # of the subjects, those of which there is one at a time
+    persons: frozenset[str]  # of the subjects, those that are people
     verbs: frozenset[str]  # what is done; compared only where a sentence has no other subject
 
     @property
@@ -99,6 +100,7 @@ def sense(text: str, language: Language) -> Sense:
         planned=planned and not ended,
         of_ability=bool(subjects & vocabulary.abilities),
         single=frozenset(subjects & vocabulary.single),
+        persons=frozenset(subjects & vocabulary.persons),
         verbs=frozenset(verbs),
     )
 

@@ -47,6 +47,7 @@ class _VocabularyFile(BaseModel):
     concepts: dict[str, list[str]]
     abilities: set[str]
     single: set[str]
+    persons: set[str]
     stop: list[str]
     topics: dict[Topic, list[str]]
     chronic: list[str]
@@ -75,6 +76,7 @@ class Vocabulary:
     concepts: tuple[tuple[str, re.Pattern[str]], ...]
     abilities: frozenset[str]
     single: frozenset[str]
+    persons: frozenset[str]
     stop: re.Pattern[str]
     topics: tuple[tuple[Topic, re.Pattern[str]], ...]
     chronic: re.Pattern[str]
@@ -131,6 +133,7 @@ def _compiled(file: _VocabularyFile) -> Vocabulary:
         concepts=tuple((name, words(each)) for name, each in file.concepts.items()),
         abilities=frozenset(file.abilities),
         single=frozenset(file.single),
+        persons=frozenset(file.persons),
         stop=re.compile("|".join(file.stop)),
         topics=tuple((topic, words(each)) for topic, each in file.topics.items()),
         chronic=words(file.chronic),

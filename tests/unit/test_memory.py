@@ -141,3 +141,9 @@ def test_what_was_asked_lasts_is_old_or_is_over_is_left_alone(memory: Memory) ->
 def test_a_korean_follow_up_quotes_what_was_said() -> None:
     (chosen,) = follow_ups([remembered("허리가 아프다.", Topic.HEALTH)], TODAY, KO)
     assert chosen.question == "지난번에 허리가 아프다고 하셨는데, 지금은 좀 어떠세요?"
+
+
+def test_news_of_a_person_leaves_other_things_about_them_alone() -> None:
+    stored = ["Daughter is due in May.", "Daughter lives in Ohio."]
+    outcome = update(stored, ["Daughter no longer calls."], EN)
+    assert outcome.sentences == (*stored, "Daughter no longer calls.")
