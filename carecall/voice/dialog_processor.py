@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -94,18 +95,19 @@ class DialogProcessor(UserTurnProcessor):
         if not self._manager.ended:
             await self._say(self._manager.silence(at_s=self._clock.at()))
 
-    async def _say(self, sentences: AsyncIterator[Sentence]) -> None:
+    async def _say(self, sentences: AsyncGenerator[Sentence, None]) -> None:
         await self._fall_silent()
         self._speaking = self.create_task(self._speak(sentences), "speak")
 
-    async def _speak(self, sentences: AsyncIterator[Sentence]) -> None:
+    async def _speak(self, sentences: AsyncGenerator[Sentence, None]) -> None:
         opened = False
-        async for sentence in sentences:
-            if not opened:
-                # One response is one run of audio: the agent is not taken for done between its sentences.
-                await self.push_frame(LLMFullResponseStartFrame())
-                opened = True
-            await self.push_frame(AggregatedTextFrame(sentence.text, TextType.SENTENCE, raw_text=sentence.text))
+        async with aclosing(sentences):
+            async for sentence in sentences:
+                if not opened:
+                    # One response is one run of audio: the agent is not taken for done between its sentences.
+                    await self.push_frame(LLMFullResponseStartFrame())
+                    opened = True
+                await self.push_frame(AggregatedTextFrame(sentence.text, TextType.SENTENCE, raw_text=sentence.text))
         if opened:
             await self.push_frame(LLMFullResponseEndFrame())
         if self._manager.ended:
