@@ -32,9 +32,7 @@ _PAST = re.compile(
 _NO_VERB = frozenset(
     ["and", "too", "the", "a", "my", "in", "of", "not", "never", "always", "usually", "often", "sometimes", "only"]
 )
-_UNRESOLVED = frozenset(
-    ["it", "that", "this", "they", "she", "he", "those", "these", "one", "her", "him"]
-)  # said of what?
+_UNRESOLVED = frozenset(["it", "that", "this", "they", "she", "he", "those", "these", "one", "her", "him"])
 _FEWEST_WORDS = 3
 _OWN = {"me": "them", "us": "them", "i": "they", "we": "they", "my": "their", "our": "their", "myself": "themselves"}
 

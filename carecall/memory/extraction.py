@@ -81,6 +81,7 @@ def _sentences(reply: str, vocabulary: Vocabulary, language: Language) -> Iterat
 
 def _set_phrase(clause: str, vocabulary: Vocabulary) -> str | None:
     for pattern, text in vocabulary.said:
-        if match := pattern.search(clause):
+        match = pattern.search(clause)
+        if match and not vocabulary.denied.search(f"{clause[: match.start()]} {clause[match.end() :]}".lower()):
             return text.format(*match.groups())
     return None

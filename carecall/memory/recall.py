@@ -13,7 +13,7 @@ from carecall.memory.vocabulary import vocabulary_for
 MOST_FOLLOW_UPS = 2
 RECENT_DAYS = 45  # what was said longer ago is not brought up
 
-# What changes from call to call, and what a care worker most wants to know, first.
+# What is asked about, what a care worker most wants to know first.
 _WORTH = (
     Topic.HEALTH,
     Topic.SLEEP,

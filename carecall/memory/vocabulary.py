@@ -53,6 +53,7 @@ class _VocabularyFile(BaseModel):
     chronic: list[str]
     follow_ups: dict[Topic, list[str]]
     said: list[_Said]
+    denied: list[str]
     fillers: list[str]
     unsaid: list[str]
     findings: dict[str, str]
@@ -82,6 +83,7 @@ class Vocabulary:
     chronic: re.Pattern[str]
     follow_ups: Mapping[Topic, tuple[str, ...]]
     said: tuple[tuple[re.Pattern[str], str], ...]  # a set phrase, and how it is remembered
+    denied: re.Pattern[str]  # beside a set phrase: it was not said of oneself
     fillers: re.Pattern[str]
     unsaid: re.Pattern[str]  # marks what is no statement
     findings: Mapping[str, str]  # a finding's code, and how its presence is remembered
@@ -139,6 +141,7 @@ def _compiled(file: _VocabularyFile) -> Vocabulary:
         chronic=words(file.chronic),
         follow_ups={topic: tuple(each) for topic, each in file.follow_ups.items()},
         said=tuple((re.compile(each.say, re.IGNORECASE), each.text) for each in file.said),
+        denied=words(file.denied),
         fillers=re.compile(rf"(?<!\w)(?:{'|'.join(sorted(file.fillers, key=len, reverse=True))})(?!\w)", re.IGNORECASE),
         unsaid=words(file.unsaid),
         findings=file.findings,

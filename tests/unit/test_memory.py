@@ -147,3 +147,12 @@ def test_news_of_a_person_leaves_other_things_about_them_alone() -> None:
     stored = ["Daughter is due in May.", "Daughter lives in Ohio."]
     outcome = update(stored, ["Daughter no longer calls."], EN)
     assert outcome.sentences == (*stored, "Daughter no longer calls.")
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [(EN, "I can't manage three meals a day"), (KO, "세 끼를 다 못 먹어"), (EN, "my back doesn't hurt")],
+)
+def test_a_denial_is_not_remembered_as_its_opposite(language: Language, said: str) -> None:
+    remembered_texts = {each.text for each in extract(turns("How are you?", said), language)}
+    assert not remembered_texts & {"Eats three meals a day.", "하루 세 끼를 먹는다.", "Has a sore back."}
