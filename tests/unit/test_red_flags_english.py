@@ -127,6 +127,16 @@ def test_no_alarm_for_what_is_no_danger(reply: str) -> None:
     assert red_flags(reply) == set()
 
 
+@pytest.mark.parametrize(
+    "ending", [" and now I can't breathe", ". I fell and I can't get up.", " I want to kill myself"]
+)
+def test_danger_at_the_end_of_a_very_long_turn_is_heard(ending: str) -> None:
+    story = (
+        "my husband and I went to the sea years ago with the children and we sat on the pier and had ice cream and tea "
+    )
+    assert red_flags((story * 200)[:9_900] + ending)
+
+
 def test_someone_at_home_in_danger_counts_and_someone_elsewhere_does_not() -> None:
     assert red_flags("my husband has collapsed in the kitchen") == {"unconscious_or_confused"}
     assert red_flags("my neighbor collapsed in the street") == set()

@@ -385,6 +385,17 @@ def test_odd_texts_are_read(reply: str) -> None:
         read(reply, FEVER, kind)
 
 
+@pytest.mark.parametrize(
+    "piece", ["my knee hurts and my back aches and I can not sleep ", "no ", "and I was so cold in my chest "]
+)
+def test_a_very_long_turn_is_read_in_time(piece: str) -> None:
+    reply = (piece * 5_000)[:10_000]
+    read(reply, EATEN, AnswerType.YES_NO)
+    begin = time.process_time()
+    read(reply, EATEN, AnswerType.YES_NO)
+    assert time.process_time() - begin < 0.25  # seconds; generous for a busy machine
+
+
 def test_a_reply_is_read_in_time() -> None:
     replies = [reply for _, reply, _ in YES_NO]
     begin = time.perf_counter()

@@ -2,7 +2,8 @@
 
 A file holds ``language``, ``version``, ``findings``, ``intents`` and any further named lists of regular expressions
 (``negations``, ``past``, ``others`` ...). ``classes`` names pieces that an expression takes in by ``{name}``.
-Expressions ignore case; with ``whole_words`` they match at the borders of words only.
+Expressions ignore case, unless the file says ``match_case``; with ``whole_words`` they match at the borders of words
+only.
 """
 
 import re
@@ -34,9 +35,9 @@ class Phrases:
 
     __slots__ = ("_pattern",)
 
-    def __init__(self, expressions: Sequence[str] = ()) -> None:
-        joined = "|".join(f"(?:{each})" for each in expressions)
-        self._pattern = re.compile(joined or r"(?!)", re.IGNORECASE)
+    def __init__(self, expressions: Sequence[str] = (), whole_words: bool = False, match_case: bool = False) -> None:
+        joined = "|".join(f"(?:{each})" for each in expressions) or r"(?!)"
+        self._pattern = re.compile(rf"\b(?:{joined})\b" if whole_words else joined, 0 if match_case else re.IGNORECASE)
 
     def search(self, text: str, start: int = 0, end: int | None = None) -> re.Match[str] | None:
         """The first place where one of the expressions matches."""
@@ -112,6 +113,7 @@ class VocabularyFile(BaseModel):
     version: str
     classes: dict[str, str] = {}
     whole_words: bool = False
+    match_case: bool = False  # several times faster; for text that is in lower case already
 
 
 class _LexiconFile(VocabularyFile):
@@ -157,8 +159,8 @@ def compile_phrases(path: Path, where: str, expressions: Sequence[str], file: Vo
             re.compile(full)
         except re.error as error:
             raise VocabularyError(f"{place}: is not a regular expression ({error}).") from None
-        filled.append(rf"\b(?:{full})\b" if file.whole_words else full)
-    return Phrases(filled)
+        filled.append(full)
+    return Phrases(filled, file.whole_words, file.match_case)
 
 
 def _fill(expression: str, classes: Mapping[str, str], place: str, depth: int = 0) -> str:

@@ -1,7 +1,7 @@
 """Red flags in English speech: danger that is there now, for the recipient or someone at home with them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from carecall.dialog.red_flags import RedFlagPhrases
 from carecall.dialog.understanding.english.spoken import Clause, Spoken
@@ -22,7 +22,8 @@ _SETTLED = re.compile(
     r"sorted|mended|"
     r"healed|home now|fine again|wore off|came back on|back on now)\b"
 )
-_PAST_ALLOWED = frozenset({"suicidal_intent"})
+_SCOPE = 160  # characters: how far a sentence without punctuation explains what is said in it
+_MEMORY = 60  # characters: how far "years ago" reaches forward
 
 
 class Dangers:
@@ -39,18 +40,23 @@ class Dangers:
 
     def _read(self, spoken: Spoken, text: str) -> Iterator[RedFlagReading]:
         for name, phrases in self._flags.items():
-            for match in phrases.patterns.finditer(text):
-                clause = spoken.clause_at(match.start())
-                sentence = [each for each in spoken.clauses if each.sentence == clause.sentence]
-                begin, end = sentence[0].start, max(sentence[-1].end, match.end())
-                if phrases.unless.search(text, begin, end):
-                    continue
-                if self._is_denied(text, clause, match) or self._is_elsewhere(spoken, text, clause, match):
-                    continue
-                if self._is_past(spoken, text, clause, match, begin, end):
-                    continue
+            matches = phrases.patterns.finditer(text)
+            match = next((match for match in matches if self._is_now(spoken, text, phrases, match)), None)
+            if match is not None:
                 yield RedFlagReading(name, spoken.quote(match.start(), match.end()))
-                break
+
+    def _is_now(self, spoken: Spoken, text: str, phrases: RedFlagPhrases, match: re.Match[str]) -> bool:
+        """Whether the words mean a danger that is there now, with the recipient or someone at home with them."""
+        clause = spoken.clause_at(match.start())
+        near = spoken.clauses_between(match.start() - _SCOPE, match.end() + _SCOPE)
+        sentence = [each for each in near if each.sentence == clause.sentence]
+        begin, end = sentence[0].start, max(sentence[-1].end, match.end())
+        return not (
+            phrases.unless.search(text, begin, end)
+            or self._is_denied(text, clause, match)
+            or self._is_elsewhere(sentence, text, clause, match)
+            or self._is_past(text, match, begin, end)
+        )
 
     def _is_denied(self, text: str, clause: Clause, match: re.Match[str]) -> bool:
         begin = min(clause.start, match.start())
@@ -59,26 +65,26 @@ class Dangers:
         before = self._list("not_negations").mask(text[begin : match.start()])
         return bool(pattern.search(before)) and not re.search(r"\b(?:but|just|because|and)\b[^_]*$", before)
 
-    def _is_elsewhere(self, spoken: Spoken, text: str, clause: Clause, match: re.Match[str]) -> bool:
+    def _is_elsewhere(self, near: Sequence[Clause], text: str, clause: Clause, match: re.Match[str]) -> bool:
         begin = min(clause.start, match.start())
         others = max((each.end() for each in self._list("elsewhere").finditer(text, begin, match.end())), default=-1)
         selves = max((each.end() for each in self._list("selves").finditer(text, begin, match.end())), default=-1)
         if others < 0:
-            sentence = [each for each in spoken.clauses if each.sentence == clause.sentence and each.end < begin]
+            sentence = [each for each in near if each.end < begin]
             third = re.match(r"(?:\w+ ){0,3}(?:he|she|they|him|her|his|them|their)\b", text[begin : match.end()])
             if sentence and third:
                 return any(self._list("elsewhere").search(text, each.start, each.end) for each in sentence)
-            screen = self._list("screen").search(text, 0)
+            screen = self._list("screen").search(text, max(begin - _SCOPE, 0), match.end() + _SCOPE)
             return screen is not None and selves < 0
         return others > selves or self._list("screen").search(text, begin, clause.end) is not None
 
-    def _is_past(self, spoken: Spoken, text: str, clause: Clause, match: re.Match[str], begin: int, end: int) -> bool:
+    def _is_past(self, text: str, match: re.Match[str], begin: int, end: int) -> bool:
         if self._list("still").search(match[0]) or re.search(
-            r"\b(?:still|again|right now|at the moment|just now)\b", text[begin:end]
+            r"\b(?:still|again|right now|at the moment|just now|now (?:i|my|he|she|it|the))\b", text[begin:end]
         ):
             return False
-        if self._list("past_far").search(text, begin, end):
+        if self._list("past_far").search(text, max(begin, match.start() - _MEMORY), end):
             return True
         if _SETTLED.search(text, match.end(), end):
             return True
-        return bool(self._list("settled").search(text, match.end()))
+        return bool(self._list("settled").search(text, match.end(), match.end() + _SCOPE))

@@ -49,6 +49,7 @@ _NOT_ANSWERING = frozenset(Intent) - {Intent.ANSWER, Intent.UNCLEAR, Intent.SMAL
 _THERMOMETER = re.compile(r"\b(?:temperature|thermometer|fever|feverish|degrees|celsius|fahrenheit)\b")
 _FEVER = 37.8  # °C; 100 °F
 _COLDEST = 35.0  # °C; below it the number is no body temperature
+_LONG = 1200  # characters, more than a minute of speech: what is read for more than signs of danger
 _CARE = frozenset({"ate", "took_medicine", "enough_food", "warm_home"})  # acts whose lack is bad news
 
 
@@ -82,13 +83,14 @@ class EnglishRules:
 
     def read(self, reply: str, asked: Asked, today: datetime.date) -> Understanding:
         """What the reply means. ``today`` is the day of the call."""
-        spoken, ask = Spoken.of(reply), Spoken.of(asked.text)
+        whole, ask = Spoken.of(reply), Spoken.of(asked.text)
+        spoken = whole if len(reply) <= _LONG else Spoken.of(reply, _LONG)
         if not spoken.text:
             return Understanding(Intent.UNCLEAR)
         about = self._yes_no.about(asked, ask)
         statements = self._statements.read(spoken, about, ask.text.startswith("how "))
         statements += self._temperature(spoken, about)
-        flags = self._dangers.read(spoken)
+        flags = self._dangers.read(whole)
         act = self._intents.acts(spoken, ask)
         answer = self._answer(spoken, ask, asked, about, statements, act in _NOT_ANSWERING, today)
         intent = act or self._intents.otherwise(spoken, ask, answer is not None, bool(statements))

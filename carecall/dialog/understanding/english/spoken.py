@@ -5,10 +5,11 @@ Lower case, contractions written out, no fillers, no punctuation; punctuation an
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
-LONGEST = 2000  # characters that are read; a longer turn is several minutes of speech
+LONGEST = 10_000  # characters that are looked at; a longer turn is more than ten minutes of speech
 
 _TOKEN = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*'?|[.?!,;:…—–-]+|[½¼¾°%]|&")
 _FILLERS = frozenset(
@@ -194,9 +195,9 @@ class Spoken:
     _marks: tuple[tuple[int, str], ...]  # punctuation: the offset in the normal form that it stands before
 
     @classmethod
-    def of(cls, reply: str) -> "Spoken":
-        """The normal form of a reply. Any text will do; what lies beyond LONGEST characters is not read."""
-        source = "".join(_plain(character) for character in reply[:LONGEST])
+    def of(cls, reply: str, longest: int = LONGEST) -> "Spoken":
+        """The normal form of a reply. Any text will do; what lies beyond ``longest`` characters is not read."""
+        source = "".join(map(_plain, reply[:longest]))
         tokens = [(match[0], match.start(), match.end()) for match in _TOKEN.finditer(source)]
         words: list[str] = []
         starts: list[int] = []
@@ -261,12 +262,17 @@ class Spoken:
 
     def clause_at(self, offset: int) -> Clause:
         """The clause in which the offset lies."""
-        for clause in self.clauses:
-            if offset <= clause.end:
-                return clause
-        return Clause(0, len(self.text), "", 0)
+        place = bisect_left(self.clauses, offset, key=lambda clause: clause.end)
+        return self.clauses[place] if place < len(self.clauses) else Clause(0, len(self.text), "", 0)
+
+    def clauses_between(self, start: int, end: int) -> Sequence[Clause]:
+        """The clauses that reach into the stretch [start, end)."""
+        first = bisect_left(self.clauses, start, key=lambda clause: clause.end)
+        last = bisect_left(self.clauses, end, key=lambda clause: clause.start)
+        return self.clauses[min(first, len(self.clauses) - 1) : max(last, first + 1)]
 
 
+@cache
 def _plain(character: str) -> str:
     if character in "’‘`´":
         return "'"
