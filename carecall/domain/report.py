@@ -33,6 +33,7 @@ class Report:
     findings: tuple[Finding, ...]  # in the order of the agenda, then volunteered ones in the order heard
     alerts: tuple[Alert, ...]
     notes: tuple[str, ...] = ()  # wishes and questions passed on to the care worker
+    summary: str = ""  # two or three sentences for the care worker, in the dialog's language
 
     @property
     def urgency(self) -> Urgency:

@@ -1,5 +1,6 @@
 """What is remembered of a recipient: sentences that stand until they are replaced or ended."""
 
+import datetime
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class Append:
 
     text: str
     topic: str = ""
+    source_turn: int | None = None  # index of the turn it was said in
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Replace:
     memory_id: uuid.UUID
     text: str
     topic: str = ""
+    source_turn: int | None = None  # index of the turn it was said in
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,15 @@ class End:
     memory_id: uuid.UUID
 
 
-Operation = Append | Replace | End
+@dataclass(frozen=True, slots=True)
+class FollowedUp:
+    """A call asked about a sentence that still stands."""
+
+    memory_id: uuid.UUID
+    on: datetime.date
+
+
+Operation = Append | Replace | End | FollowedUp
 
 
 class Memories:
@@ -55,29 +66,32 @@ class Memories:
     ) -> None:
         """All operations or none, in one transaction.
 
-        Raises StoreError when a sentence to replace or end does not stand, or is another person's.
+        Raises StoreError when a sentence to replace, end or mark does not stand, or is another person's.
         """
         with self._database.writing() as session:
             for operation in operations:
                 match operation:
-                    case Append(text, topic):
-                        self._add(session, recipient_id, text, topic, source_attempt_id)
-                    case Replace(memory_id, text, topic):
+                    case Append():
+                        self._add(session, recipient_id, operation, source_attempt_id)
+                    case Replace(memory_id):
                         old = self._end(session, recipient_id, memory_id)
-                        old.replaced_by = self._add(session, recipient_id, text, topic, source_attempt_id).id
+                        old.replaced_by = self._add(session, recipient_id, operation, source_attempt_id).id
                     case End(memory_id):
                         self._end(session, recipient_id, memory_id)
+                    case FollowedUp(memory_id, on):
+                        _standing(session, recipient_id, memory_id).followed_up_on = on
                     case _:
                         assert_never(operation)
 
     def _add(
-        self, session: Session, recipient_id: uuid.UUID, text: str, topic: str, source_attempt_id: uuid.UUID | None
+        self, session: Session, recipient_id: uuid.UUID, new: Append | Replace, source_attempt_id: uuid.UUID | None
     ) -> MemoryRow:
         row = MemoryRow(
             recipient_id=recipient_id,
-            text=text,
-            topic=topic,
+            text=new.text,
+            topic=new.topic,
             source_attempt_id=source_attempt_id,
+            source_turn=new.source_turn,
             created_at=self._database.now(),
         )
         session.add(row)
@@ -85,9 +99,7 @@ class Memories:
         return row
 
     def _end(self, session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> MemoryRow:
-        row = session.get(MemoryRow, memory_id, with_for_update=True)
-        if row is None or row.recipient_id != recipient_id or row.ended_at is not None:
-            raise StoreError(f"Memory {memory_id} does not stand any more.")
+        row = _standing(session, recipient_id, memory_id)
         row.ended_at = self._database.now()
         return row
 
@@ -99,3 +111,10 @@ class Memories:
             session.exec(delete(MemoryRow).where(col(MemoryRow.recipient_id) == recipient_id))
             note(session, self._database, actor, "memory.forgotten", f"recipient:{recipient_id}", sentences=sentences)
             return sentences
+
+
+def _standing(session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> MemoryRow:
+    row = session.get(MemoryRow, memory_id, with_for_update=True)
+    if row is None or row.recipient_id != recipient_id or row.ended_at is not None:
+        raise StoreError(f"Memory {memory_id} does not stand any more.")
+    return row

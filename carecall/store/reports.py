@@ -25,6 +25,7 @@ def write_report(session: Session, attempt: AttemptRow, report: Report, now: dat
             outcome=report.outcome,
             urgency=report.urgency,
             notes=dump_notes(report.notes),
+            summary=report.summary or None,
             written_at=now,
         )
     )
@@ -115,6 +116,7 @@ def read_report(session: Session, attempt_id: uuid.UUID) -> Report | None:
         findings,
         tuple(read_alerts(session, attempt_id, reported=True)),
         load_notes(report.notes),
+        report.summary or "",
     )
 
 

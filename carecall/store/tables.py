@@ -248,6 +248,7 @@ class ReportRow(Row, table=True):
     outcome: Outcome = _closed(Outcome, "report_outcome")
     urgency: Urgency = _closed(Urgency, "report_urgency")
     notes: str = _personal("report.notes")  # a JSON list
+    summary: str | None = _personal("report.summary", required=False)
     written_at: datetime = _moment()
 
 
@@ -333,6 +334,8 @@ class MemoryRow(Row, table=True):
     text: str = _personal("memory.text")
     topic: str = Field(default="", sa_column=Column(String(40), nullable=False))
     source_attempt_id: uuid.UUID | None = _to("attempt.id", required=False, index=False)
+    source_turn: int | None = None  # index of the turn it was said in; None: written by a care worker
+    followed_up_on: date | None = Field(default=None, sa_column=Column(Date))  # when a call asked about it
     created_at: datetime = _moment()
     replaced_by: uuid.UUID | None = _to("memory.id", required=False, index=False)
     ended_at: datetime | None = _moment(required=False)
