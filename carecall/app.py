@@ -14,12 +14,13 @@ from typing import Literal
 from fastapi import FastAPI, Response
 
 from carecall import __version__
+from carecall.dialog import bounds
 from carecall.dialog.definition import Dialog, RedFlag
 from carecall.dialog.files import dialog_names, find_dialog
 from carecall.dialog.manager import DialogManager
 from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.rules import rules_for
-from carecall.dialog.wording import Wording, warm_prefix
+from carecall.dialog.wording import Wording, may_write, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
 from carecall.errors import SettingsError, SpeechError
@@ -70,6 +71,7 @@ class Program:
         self.speech.load()
         for language in Language:
             rules_for(language)
+            bounds.vocabulary_for(language)
             try:
                 self.speech.load(language)
             except SpeechError as error:
@@ -77,9 +79,10 @@ class Program:
 
     async def warm_up(self) -> None:
         """Let the language model evaluate what its prompts begin with, so that the first answer is not late."""
-        if self.language_model is not None:
-            for language in {dialog.language for dialog in self.dialogs.values()}:
-                await self.language_model.warm(warm_prefix(language))
+        model = self.language_model
+        for language in {dialog.language for dialog in self.dialogs.values()}:
+            if model is not None and may_write(model, language):
+                await model.warm(warm_prefix(language))
 
     def shared_lines(self, dialog: Dialog) -> tuple[str, ...]:
         """The dialog's fixed lines that hold no name, whose audio may be kept."""

@@ -4,6 +4,8 @@ CareCallError
 ├── SettingsError         settings
 ├── DialogFileError       dialog.files: every problem found, a line each
 ├── VocabularyError       dialog.understanding.lexicon
+├── MemoryVocabularyError memory
+├── EvaluationFileError   evaluation
 ├── ModelFileError        model_files
 ├── LanguageModelError    llm
 │   └── DeadlineExceeded
