@@ -10,8 +10,9 @@ from carecall.dialog.understanding.lexicon import Lexicon
 _TAIL = re.compile(r"(?:았어요|었어요|졌어요|해요|아요|어요|예요|이에요|입니다|습니다|음|함|요|다)$")
 _REJECTED = re.compile(
     r"[가-힣]{0,3}\s?(?:말고|아니[고라]|안\s?[돼되]|빼고|은 곤란|는 곤란|보다|보담|싫)|"
-    r"[은는]\s?(?:괜찮|멀쩡|안\s?[돼되아]|바[쁘빠]|못|싫|병원|복지관|없)"
+    r"에?[은는]\s?[가-힣]{1,6}\s?(?:있[어으]|일해|나가)|[은는]\s?(?:괜찮|멀쩡|안\s?[돼되아]|바[쁘빠]|못|싫|병원|복지관|없)"
 )
+_DENIED = re.compile(r"(?<![가-힣])(?:안|못)\s?\Z")
 
 
 def choice_in(
@@ -28,7 +29,7 @@ def choice_in(
             clause = next((each for each in clauses if each.start <= start < each.end), None)
             if clause is not None and clause.asking and len(choices) != 3:
                 continue
-            if not _REJECTED.match(text, end):
+            if not _REJECTED.match(text, end) and not _DENIED.search(text, 0, start):
                 found.append((start, end, choice.id))
     if not found:
         return None

@@ -10,7 +10,8 @@ from kiwipiepy import Kiwi, Token
 
 from carecall.dialog.understanding.lexicon import Lexicon
 
-LONGEST = 1200  # characters of a reply that are read; two minutes of speech
+LONGEST = 1200  # characters of a reply that are read whole; two minutes of speech
+SEARCHED = 10_000  # characters that are searched for dangers
 _LONGEST_ANALYSED = 400  # characters given to the morphological analyser
 _NO_CUT = frozenset(
     {
@@ -47,7 +48,9 @@ _NAMED_WITH = re.compile(r"(?:열|기침|두통|설사|콧물|오한|가래|몸�
 _MOCKED = re.compile(r"(?:괜찮|멀쩡|말짱)[가-힣]{0,2}\s?(?:뭐가|뭘|무슨|개뿔|뭔)")
 _EMPHATIC = re.compile(r"(?:몇|얼마나|어찌나|을매나|월매나|어떻게나).{0,12}(?:는지|은지|던지|지)\s?(?:몰|모르)")
 _DEGREE = re.compile(r".{0,7}(?:정도|만큼|지경)")
-_KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말|나서|보[니면])")
+_KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말(?=[고아라자았기]|$)|나서|보[니면])")
+_RHETORICAL = re.compile(r"왜\s?(?:안|못|없)")  # "why would there be none": there is
+_ILLNESS_OF_OTHERS = re.compile(r"(?:감기|독감|코로나|병|아프|아파|다[쳐치]|넘어|걸려|수술|입원)[가-힣 ]{0,8}서[\s,]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ _QUESTION = re.compile(
 
 
 def plain(reply: str) -> str:
-    """The reply to be read: cut to LONGEST, control characters as blanks; every offset stays as it was."""
-    cut = reply[:LONGEST]
+    """The reply cut to SEARCHED, control characters as blanks; every offset stays as it was."""
+    cut = reply[:SEARCHED]
     return "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in cut)
 
 
@@ -102,9 +105,16 @@ def analyse(kiwi: Kiwi, text: str) -> list[Token]:
     return list(kiwi.tokenize(head)) if head.strip() else []
 
 
+def _keeps_on(text: str, end: int) -> bool:
+    """Whether the words after ``end`` belong to what stands before: an auxiliary, or "없어서 못 먹지" (so good)."""
+    return _KEEPS_ON.match(text, end) is not None or (
+        text.endswith("없어서", 0, end) and text.startswith(" 못 먹", end)
+    )
+
+
 def _cuts(text: str, tokens: Sequence[Token]) -> Iterable[int]:
     for match in _SURFACE_CUT.finditer(text):
-        if not _KEEPS_ON.match(text, match.end()):
+        if not _keeps_on(text, match.end()):
             yield match.end()
     for index, token in enumerate(tokens):
         following = tokens[index + 1] if index + 1 < len(tokens) else None
@@ -119,7 +129,7 @@ def _cuts(text: str, tokens: Sequence[Token]) -> Iterable[int]:
         elif token.tag == "EC" and token.form not in _NO_CUT:
             if following is None or _NAMED_WITH.search(text, 0, end):
                 continue
-            if following.tag == "VX" or _KEEPS_ON.match(text, end):
+            if following.tag == "VX" or _keeps_on(text, end):
                 continue
             if following.tag.startswith("J") and following.start == end:
                 end = following.start + following.len
@@ -150,7 +160,7 @@ def clauses_of(text: str, tokens: Sequence[Token], lexicon: Lexicon) -> tuple[Cl
             other = True
             household = lexicon.phrases("household").search(text, start, end) is not None
         found.append(replace(clause, other=other, household=household))
-        if not _CONTINUES.search(piece):
+        if not (_CONTINUES.search(piece) or (other and _ILLNESS_OF_OTHERS.search(piece))):
             other = household = False
     return tuple(found)
 
@@ -171,10 +181,11 @@ def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: L
     since = _SINCE.search(piece) is not None
     long_ago = _LONG_AGO.search(piece) is not None and not since
     lasting = _spans("lasting", text, start, end, lexicon)
+    asked_why = [match.span() for match in _RHETORICAL.finditer(text, start, end)]
     denials = tuple(
         (first, last)
         for first, last in _spans("negations", text, start, end, lexicon)
-        if not _touches(lasting, first, last) and not _DEGREE.match(text, last, end)
+        if not (_touches(lasting, first, last) or _touches(asked_why, first, last) or _DEGREE.match(text, last, end))
     )
     over = tuple(each for each in _spans("gone", text, start, end, lexicon) if not _touches(lasting, *each))
     return Clause(

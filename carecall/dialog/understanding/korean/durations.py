@@ -7,7 +7,8 @@ from carecall.dialog.understanding.korean.numbers import value_of
 
 _DAYS = {
     "하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8, "아흐레": 9, "열흘": 10,
-    "보름": 15, "스무날": 20, "이삼일": 2, "삼사일": 3, "사오일": 4,
+    "보름": 15, "스무날": 20, "이삼일": 2, "삼사일": 3, "사오일": 4, "사나흘": 3, "네댓새": 4, "대엿새": 5,
+    "예니레": 6,
 }  # fmt: skip
 _AGO = [
     (re.compile(r"그+\s?끄저께|그끄제|그끄저께|그그저께|그그제|긋그저께|저그저께"), 3),
@@ -47,7 +48,9 @@ def days_in(text: str, today: datetime.date) -> Reading | None:
     for match in _WEEK.finditer(text):
         add(7, *match.span())
     for match in re.finditer(
-        r"(?<![가-힣])(하루|이틀|사흘|나흘|닷새|엿새|이레|여드레|아흐레|열흘|보름|스무날|이삼일|삼사일|사오일)", text
+        r"(?<![가-힣])(하루|이틀|사흘|나흘|닷새|엿새|이레|여드레|아흐레|열흘|보름|스무날|이삼일|삼사일|사오일|"
+        r"사나흘|네댓새|대엿새|예니레)",
+        text,
     ):
         add(_DAYS[match.group(1)], *match.span())
     for match in _COUNTED.finditer(text):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carecall.dialog.understanding.korean.clauses import Clause
 from carecall.dialog.understanding.lexicon import FindingKind, FindingPhrases, Phrases
@@ -14,6 +14,8 @@ WELCOME = frozenset({FindingKind.ACT, FindingKind.STATE})  # asked about, never 
 Span = tuple[int, int]
 _PLACELESS = re.compile(r"안|못|몬|암|하나도|어디|아[무프픈파플]")
 _NOT_SO = re.compile(r"(?:안|못)\s?(?:해|하|나[요와네고]|그래|그렇|아[프파])|없|읎")
+_FEELINGS = frozenset({"low_mood", "loneliness"})
+_OF_OTHERS = re.compile(r"워[하해]|어[하해]|대[요]?\s*[.]?$|더라|하[더셔시]|[하한]다[고네]")
 _NO_PHRASES = Phrases()
 _PAST_TENSE = re.compile(r"[았었했갔왔였렸졌쳤났](?!으면)")
 
@@ -68,7 +70,7 @@ def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> 
     value = Ternary.YES
     if phrases.kind not in HAPPENED and (over or (well and phrases.kind not in WELCOME)):
         spans += over or well
-        still = [each for each in denials if each[0] >= min(start for start, _ in (over or well)) - 4]
+        still = [each for each in denials if _turns(each, (over or well)[0], text)]
         value = Ternary.YES if still else Ternary.NO
         spans += still
     elif len(denials) % 2:
@@ -85,6 +87,13 @@ def _reaches(negation: Span, words: Sequence[Span], text: str) -> bool:
     if any("거나" in text[first : negation[0]] for first, _ in words):
         return True
     return any(negation[0] - last <= 14 if negation[0] >= last else first - negation[1] <= 1 for first, last in words)
+
+
+def _turns(negation: Span, ending: Span, text: str) -> bool:
+    """Whether the negation denies "it is over": 안 괜찮아, 괜찮지 않아; but not 없어 멀쩡해."""
+    if negation[0] >= ending[0]:
+        return True
+    return negation[1] + 1 >= ending[0] and text[negation[0]] in "안못"
 
 
 def settled(stated: Sequence[Statement]) -> Statement | None:
@@ -106,6 +115,19 @@ def settled(stated: Sequence[Statement]) -> Statement | None:
     return verdict
 
 
+def own_feeling(each: Statement, text: str) -> bool:
+    """Whether a feeling is the speaker's though the clause has another subject: "자식들이 다 떠나 적적해".
+
+    Of others Korean says that they seem or are said to feel: 외로워해, 우울하대.
+    """
+    if each.id not in _FEELINGS or _OF_OTHERS.search(each.clause.text):
+        return False
+    before = text[each.clause.start : each.span[0]]
+    return (
+        re.search(r"[가-힣]\s[가-힣]+\s*\Z", before) is not None and re.search(r"(?:이|가|은|는)\s*\Z", before) is None
+    )
+
+
 def _longer(one: Span, other: Span) -> bool:
     return one[0] == other[0] and one[1] - one[0] > other[1] - other[0]
 
@@ -114,8 +136,8 @@ def _overlap(ones: Sequence[Span], others: Sequence[Span]) -> bool:
     return any(start < last and first < end for start, end in ones for first, last in others)
 
 
-def _only(words: Phrases) -> FindingPhrases:
-    return FindingPhrases(topic=_NO_PHRASES, present=words, absent=_NO_PHRASES)
+def _only(present: Phrases, absent: Phrases) -> FindingPhrases:
+    return FindingPhrases(topic=_NO_PHRASES, present=present, absent=absent)
 
 
 def _spoken_of(
@@ -136,13 +158,19 @@ def statements(
     clauses: Sequence[Clause],
     *,
     usable: frozenset[str],
-    also: Mapping[str, Phrases],
+    also: Mapping[str, tuple[Phrases, Phrases]],
+    lately: frozenset[str] = frozenset(),
 ) -> list[Statement]:
     """All statements of the clauses about the usable findings, in the order of the reply.
 
     A clause that names no finding but says "it is gone" speaks of what the clause before named; one that names none at
-    all may do so by the words in ``also``, which mean the finding that was asked about.
+    all may do so by the words in ``also``, which mean the finding that was asked about: that it is there, or is not.
+    Of the findings in ``lately`` it counts whether they happened, over or not.
     """
+    findings = {
+        name: replace(phrases, kind=FindingKind.EVENT) if name in lately and phrases.kind not in WELCOME else phrases
+        for name, phrases in findings.items()
+    }
     found: list[Statement] = []
     last: list[Statement] = []
     for clause in clauses:
@@ -150,7 +178,7 @@ def statements(
             continue
         here = _spoken_of(findings, text, clause, usable)
         if also and all(each.id == "pain" and _PLACELESS.match(each.words) for each in here):
-            asked = _spoken_of({name: _only(words) for name, words in also.items()}, text, clause, usable)
+            asked = _spoken_of({name: _only(*words) for name, words in also.items()}, text, clause, usable)
             here = asked or here
         if not here and last and clause.lasting and not clause.other:
             here = [Statement(each.id, Ternary.YES, _cover(clause.lasting), clause) for each in last]
@@ -160,9 +188,7 @@ def statements(
             last and not clause.other and (clause.over or (clause.now and (clause.fine or _NOT_SO.search(clause.text))))
         ):
             ending = clause.over or clause.fine or [clause.span]
-            still = any(
-                start >= ending[0][0] - 4 and not _within((start, end), ending) for start, end in clause.negations
-            )
+            still = any(_turns(each, ending[0], text) and not _within(each, ending) for each in clause.negations)
             here = [
                 Statement(each.id, Ternary.YES if still else Ternary.NO, _cover(ending), clause)
                 for each in last

@@ -100,7 +100,7 @@ def temperatures(text: str) -> list[Reading]:
 
 
 _HOURS = re.compile(
-    rf"{_W}({_ANY}|한두|두세|두어|서너|너댓|너더댓|대여섯|대엿|예닐곱|일고여덟|여덟아홉)\s?시간{_HALF}(?:\s?({_SINO_WORD}|[0-9]{{1,2}})\s?분)?"
+    rf"{_W}({_ANY}|한두|두세|두어|서너|너댓|네댓|네다섯|너더댓|대여섯|대엿|예닐곱|일고여덟|여덟아홉)\s?시간{_HALF}(?:\s?({_SINO_WORD}|[0-9]{{1,2}})\s?분)?"
 )
 _CLOCK = re.compile(
     rf"(새벽|아침|오전|낮|점심|오후|저녁|밤|한밤중?)?(?:에)?\s?{_W}(?<!시간 )({_NATIVE_WORD}|"
@@ -112,6 +112,8 @@ _FEW = {
     "두어": 2,
     "서너": 3.5,
     "너댓": 4.5,
+    "네댓": 4.5,
+    "네다섯": 4.5,
     "너더댓": 4.5,
     "대여섯": 5.5,
     "대엿": 5.5,
@@ -121,7 +123,7 @@ _FEW = {
 }
 _NO_SLEEP = re.compile(
     r"(?:한숨|한잠|잠|눈|한 ?시간)[도을를]?\s?(?:하나도|전혀|통|한숨도|못 붙)?.{0,6}(?:못|몬|"
-    r"안)\s?(?:잤|자|붙|잔)|밤[을]?\s?(?:꼴딱|꼬박|홀딱)?\s?(?:새|샜)|뜬눈|날밤|꼬박\s?샜"
+    r"안)\s?(?:잤|자|붙|잔)|밤[을]?\s?(?:꼴딱|꼬박|홀딱)?\s?(?:새|샜)|뜬눈|날밤|꼬박\s?샜|샜[어지네다]|(?:홀딱|꼴딱)\s?샜"
 )
 
 
@@ -165,9 +167,12 @@ def hours(text: str) -> list[Reading]:
 
 _MEALS = re.compile(rf"{_W}({_ANY}|한두|두세|두어|서너)\s?(?:끼|번|그릇(?=만)|차례|식)|삼시|세끼|한끼|두끼")
 _MEAL_NAMES = re.compile(r"아침|점심|저녁|아점|새참|조식|중식|석식")
+_MEAL_OF_DAY = {"아침": 1, "점심": 2, "저녁": 3}
+_UNTIL = re.compile(r"(아침|점심|저녁)까지\s?(?:다|모두|벌써|잘)?\s?(?:먹|챙겨|했|들)")
 _NO_MEAL = re.compile(
-    r"(?:한 ?끼|하나|아무것|암것|밥|곡기|입|물)[도에을를]{0,2}\s?.{0,8}(?:못|안|몬)\s?(?:먹|묵|댔|대|"
-    r"들|했)|(?:다|내리|쫄쫄|하루 ?종일|온종일|종일|여태|아직|그냥|전부|계속)[ 까지]{0,4}.{0,4}(?:굶|"
+    r"(?:한 ?(?:끼|술|숟갈|숟가락|입|톨)|하나|아무것|암것|밥|곡기|입|물)[도에을를]{0,2}\s?.{0,8}"
+    r"(?:못|안|몬)\s?(?:먹|묵|댔|대|들|했|떴|떠)"
+    r"|(?:다|내리|쫄쫄|하루 ?종일|온종일|종일|여태|아직|그냥|전부|계속)[ 까지]{0,4}.{0,4}(?:굶|"
     r"안 ?먹|못 ?먹|안 ?묵|못 ?묵)|굶었|빈속|물만|건너뛰었"
 )
 _SKIPPED = re.compile(
@@ -202,6 +207,8 @@ def meals(text: str) -> list[Reading]:
         for match in _MEAL_NAMES.finditer(text)
         if not re.match(r"(?:에|부터)?\s?(?:일어|깨|눈을?\s|머리|열[이은])", text[match.end() :])
     ]
+    if last_eaten := _UNTIL.search(text):
+        return [(float(_MEAL_OF_DAY[last_eaten.group(1)]), *last_eaten.span())]
     if named:
         eaten: set[str] = set()
         skipped = False
@@ -219,8 +226,14 @@ def meals(text: str) -> list[Reading]:
     return []
 
 
+_PAIR = r"(?:일이|이삼|삼사|사오|오륙|오육|육칠|칠팔|팔구|구십)(?![가-힣]? ?도)"
+_HALF_OF_SCALE = re.compile(r"(?<![가-힣])(?:딱 )?(?:절?반|중간)\s?(?:정도|쯤|이[나야에요]|은|$)")
+_FELL_TO = re.compile(
+    r"(?<![가-힣])([일이삼사오육칠팔구영]|[0-9]|하나|둘|셋|넷|다섯|여섯|일곱|여덟)\s?(?:점)?으?로\s?"
+    r"(?:많이 |확 |쑥 )?(?:떨어|내려|줄|올[라랐])"
+)
 _SCORE = re.compile(
-    rf"{_W}({_ANY}|한두|두세|두어|서너|너댓|대여섯|예닐곱)\s?(점|쩜|쯤|정도|이[에요었야고지네다예]|입|은|요|인|짜리|$|\s|,|\.|이$|밖에|까지|에서)"
+    rf"{_W}({_PAIR}|{_ANY}|한두|두세|두어|서너|너댓|네댓|네다섯|대여섯|예닐곱)\s?(점|쩜|쯤|정도|이[에요었야고지네다예]|입|은|요|인|짜리|$|\s|,|\.|이$|밖에|까지|에서)"
 )
 _OUT_OF = re.compile(r"(?:십|10|열)\s?점?\s?(?:만점|중에|중|에서|으로|까지)(?:에서?|으로|에)?")
 _NO_PAIN = re.compile(
@@ -233,6 +246,8 @@ _WORST = re.compile(r"만점|꽉\s?찼|최고로|더\s?(?:할|이상).{0,6}없")
 def scores(text: str) -> list[Reading]:
     """Scores from 0 to 10."""
     bare = _OUT_OF.sub(lambda match: "~" * len(match.group(0)), text)
+    if (changed := _FELL_TO.search(bare)) and (now := value_of(changed.group(1))) is not None:
+        return [(now, changed.start(1), changed.end(1))]
     found: list[Reading] = []
     for match in _SCORE.finditer(bare):
         words = match.group(1)
@@ -245,13 +260,18 @@ def scores(text: str) -> list[Reading]:
             continue
         if words in ("한", "네") and match.group(2) not in ("점", "쩜"):
             continue
-        value = _FEW.get(words, value_of(words))
+        if re.fullmatch(_PAIR, words):
+            value: float | None = ((value_of(words[0]) or 0) + (value_of(words[1]) or 0)) / 2
+        else:
+            value = _FEW.get(words, value_of(words))
         if value is not None and 0 <= value <= 10:
             found.append((value, match.start(1), match.end(1)))
     if found:
         return found
     if none := _NO_PAIN.search(bare):
         return [(0.0, *none.span())]
+    if half := _HALF_OF_SCALE.search(bare):
+        return [(5.0, *half.span())]
     if worst := _WORST.search(text):
         return [(10.0, *worst.span())]
     return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kiwipiepy import Token
 
 from carecall.dialog.understanding.korean.clauses import Clause
-from carecall.dialog.understanding.korean.findings import WELCOME, Statement, settled
+from carecall.dialog.understanding.korean.findings import WELCOME, Statement, own_feeling, settled
 from carecall.dialog.understanding.korean.intents import only_fillers
 from carecall.dialog.understanding.korean.numbers import temperatures
 from carecall.dialog.understanding.lexicon import Lexicon
@@ -20,6 +20,10 @@ _RELATED = {
     "pain": ("headache", "sore_throat", "chest_pain", "myalgia"),
     "low_mood": ("loneliness",),
 }
+_WINDOW = re.compile(
+    r"어제 ?오늘|어제나 오늘|오늘이?나 ?어제|며칠|이번 ?주|지난|일주일|최근|그동안|"
+    r"[적때][가도은이]? ?(?:있[으었]?|없[으었]?)[으]?[시셨]|[은신]? ?날이? ?있|한 ?번이라도"
+)
 _HONORIFIC = {
     "드시": "먹", "잡수": "먹", "잡수시": "먹", "들": "먹",
     "주무시": "자", "계시": "있", "편찮": "아프", "말씀하": "말하",
@@ -38,6 +42,7 @@ class Ask:
     denied: bool  # the finding itself is a denial: "냄새를 못 맡으세요?"
     stems: frozenset[str]  # its verbs
     words: frozenset[str] = frozenset()  # its nouns and verbs
+    lately: bool = False  # names a window of its own: "어제오늘 설사하신 적 있으세요?"
 
     @property
     def of_trouble(self) -> bool:
@@ -68,10 +73,13 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         or re.search(r"못\s?(?:느|맡|주무|드|자)", text) is not None
     )
     stems = frozenset(
-        _HONORIFIC.get(token.form, token.form) for token in tokens if token.tag[:2] in ("VV", "VA") or token.tag == "XR"
+        _HONORIFIC.get(token.form, token.form)
+        for token in tokens
+        if token.tag[:2] in ("VV", "VA") or token.tag in ("XR", "XSV")
     )
     words = frozenset(token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")) | stems
-    return Ask(named, of_act, opposite, negative and not opposite, denied, stems, words)
+    lately = _WINDOW.search(text) is not None
+    return Ask(named, of_act, opposite, negative and not opposite, denied, stems, words, lately)
 
 
 def _scored(value: Ternary, confidence: float, quote: str) -> AnswerReading:
@@ -92,6 +100,12 @@ _SHORT = 8  # characters of a clause whose verb can only be the question's: "자
 _LIGHT = frozenset({"하", "나", "들", "되", "가", "보", "오", "주"})
 _DEGREE = re.compile(r"정도로|만큼|지경으로")
 _GOES_ON = re.compile(r"(?:나[와온옵]|(?<!그건 )(?:그래|그렇)|심해|더해|똑같|여전|그대로)[가-힣]{0,2}\s*[.!]?\s*$")
+_ADVERBS = re.compile(
+    r"어제|오늘|그저께|아침|점심|저녁|밤|새벽|아까|조금씩?|좀|많이|가끔|자주|매일|날마다|맨날|"
+    r"(?:한|두|세|서너|두어|한두|두세|몇|여러|[0-9]+) ?번(?:씩|이나|쯤|정도)?|에[는도만]?(?= )"
+)
+_AGREES_WARMLY = re.compile(r"\s*(?:응|그럼|암|하모|그래|그려)(?= (?!뭐|저|그|근데|그런데|글))")
+_LACKING = re.compile(r"(?<!왜 )(?<!왜)없[어지다네고는]")
 _AGREES = re.compile(r"\s*(?:네|예|응|어|그럼|맞)[\s,.]")
 
 
@@ -131,7 +145,11 @@ def yes_or_no(
     evasive: bool,
 ) -> AnswerReading:
     """A Ternary with scores. ``evasive``: the reply does something else than to answer (asks back, waits, leaves)."""
+    if "medication_missed" in ask.findings and (none := lexicon.phrases("no_medicine").search(text)):
+        return _scored(Ternary.NO, 0.8, none.group(0))
     content = _by_content(text, ask, clauses, stated, evasive=evasive)
+    if content is None and ask.denied and not ask.lately and "없" in ask.stems and (lacking := _LACKING.search(text)):
+        content = _scored(Ternary.YES, 0.85, lacking.group(0))
     unsure = [each for each in clauses if each.unsure]
     if "fever" in ask.findings:
         unsure += [each for each in clauses if lexicon.phrases("unmeasured").search(text, *each.span)]
@@ -144,7 +162,9 @@ def yes_or_no(
         return _scored(Ternary.UNKNOWN, 0.9, "")
     opening, start, end = _opening(text, lexicon)
     tail = text[end:] if opening else text
-    if opening is Ternary.NO and ask.negative and not re.search(r"없|읎|안 |전혀", text[start:end] + tail):
+    if opening is Ternary.NO and ask.negative and not re.search(r"없|안 |전혀", text[start:end] + tail):
+        if any(each.fine or each.over for each in clauses if not each.negations):
+            return _scored(Ternary.NO, 0.8, text.strip())
         if lexicon.phrases("somewhat").search(tail) or re.search(r"있", tail):
             return _scored(Ternary.YES, 0.8, text.strip())
         return _scored(Ternary.UNKNOWN, 0.5, text[start:end])
@@ -172,7 +192,7 @@ def _by_content(
         each
         for each in stated
         if each.id in wanted
-        and not each.clause.other
+        and (not each.clause.other or own_feeling(each, text))
         and not each.clause.asking
         and not _echo(each, text, evasive=evasive)
     ]
@@ -200,10 +220,15 @@ def _by_content(
 
 def _echo(each: Statement, text: str, *, evasive: bool) -> bool:
     """Whether the words only repeat the question's: "열이요?"."""
-    bare = each.clause.bare and each.value is Ternary.YES
+    if each.value is not Ternary.YES:
+        return False
     if evasive and len(each.clause.text.strip()) - (each.span[1] - each.span[0]) <= 4:
-        return each.value is Ternary.YES
-    return bare and re.search(r"(?:요|라고|라니)[\s?.]*$", each.clause.text) is not None and not _AGREES.match(text)
+        return each.clause.bare or each.clause.start == 0
+    return (
+        each.clause.bare
+        and re.search(r"(?:요|라고|라니)[\s?.]*$", each.clause.text) is not None
+        and not _AGREES.match(text)
+    )
 
 
 def _done(each: Statement) -> bool:
@@ -213,10 +238,14 @@ def _done(each: Statement) -> bool:
 def _by_predicate(
     text: str, ask: Ask, clauses: Sequence[Clause], tokens: Sequence[Token], lexicon: Lexicon
 ) -> AnswerReading:
-    mine = [each for each in clauses if not each.other and not each.asking and not each.supposed]
-    for clause in reversed(mine):
-        if denied := lexicon.phrases("denied").search(text, *clause.span):
+    mine = [each for each in reversed(clauses) if not each.other and not each.asking and not each.supposed]
+    for clause in mine:
+        denied = lexicon.phrases("denied").search(text, *clause.span)
+        if denied and not re.search(r"왜\s?\Z", text[: denied.start()]):
             return _scored(Ternary.NO, 0.78, denied.group(0))
+    if ask.lately:
+        mine = [each for each in mine if not (each.now and each.fine)] or mine
+    for clause in mine:
         if clause.over and ask.of_trouble:
             return _scored(Ternary.NO, 0.78, clause.text.strip())
         if clause.fine and (ask.of_trouble or ask.opposite):
@@ -228,7 +257,7 @@ def _by_predicate(
             if clause.start <= token.start < clause.end and token.tag[:2] in ("VV", "VA")
         }
         tail = _DEGREE.split(clause.text)[-1]
-        if len(re.sub(r"\W", "", tail)) > _SHORT:
+        if len(re.sub(r"\W", "", _ADVERBS.sub("", tail))) > _SHORT:
             stems -= _LIGHT
         if clause.lasting and ask.of_trouble:
             return _scored(Ternary.YES, 0.7, clause.text.strip())
@@ -245,4 +274,6 @@ def _by_predicate(
             return _scored(Ternary.YES, 0.65, somewhat.group(0))
         if ask.negative and re.search(r"있", clause.text) and not clause.negations:
             return _scored(Ternary.YES, 0.75, clause.text.strip())
+    if agreed := _AGREES_WARMLY.match(text):
+        return _scored(Ternary.NO if ask.negative else Ternary.YES, 0.55, agreed.group(0).strip())
     return _scored(Ternary.UNKNOWN, 0.6, "")

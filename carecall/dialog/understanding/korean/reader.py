@@ -13,13 +13,14 @@ from kiwipiepy import Kiwi, Token
 from carecall.dialog.definition import Feeling
 from carecall.dialog.red_flags import load_red_flag_phrases
 from carecall.dialog.understanding.korean.choices import choice_in
-from carecall.dialog.understanding.korean.clauses import Clause, analyse, clauses_of, plain
+from carecall.dialog.understanding.korean.clauses import LONGEST, Clause, analyse, clauses_of, plain
 from carecall.dialog.understanding.korean.durations import days_in
-from carecall.dialog.understanding.korean.findings import WELCOME, Statement, settled, statements
+from carecall.dialog.understanding.korean.findings import WELCOME, Statement, own_feeling, settled, statements
 from carecall.dialog.understanding.korean.intents import intent_of, named_intent, replies_to
 from carecall.dialog.understanding.korean.numbers import number_in, temperatures
 from carecall.dialog.understanding.korean.polarity import FEVER_FROM_C, Ask, ask_of, yes_or_no
-from carecall.dialog.understanding.korean.red_flags import red_flags_in
+from carecall.dialog.understanding.korean.red_flags import red_flags_beyond, red_flags_in
+from carecall.dialog.understanding.korean.standard import standard
 from carecall.dialog.understanding.lexicon import load_lexicon
 from carecall.dialog.understanding.meaning import (
     AnswerReading,
@@ -43,6 +44,10 @@ _BAD_NEWS = re.compile(
     r"안 ?좋|나빠|심해|굶|고생|사고|장례|상[을]? ?당|떠났|보냈"
 )
 _ABOUT_MEDICINE = re.compile(r"(?<![가-힣])약(?!속|간|국|수|초|혼|과)|[혈감당알]{1}[가-힣]{0,2}약|인슐린|복용|주사기")
+_TAKEN_FOR = re.compile(
+    r"(?:아파|아프|심해|나서|나[고니]|쑤셔|걸려|때문에|땜에|감기|몸살|두통)[가-힣 ]{0,6}"
+    r"\s(?:진통제|해열제|감기약|약)[을를]?\s?(?:한 ?알 )?(?:먹|지어|사)"
+)
 _GOES_ON = re.compile(
     r"(?:더|계속|자꾸|여전히|아직도?|심하게|밤에|아침에|조금씩?|가끔|"
     r"많이)\s?[가-힣]{0,3}\s?(?:나[와요고네는와온옵]|하[네고는]|해[요]?|심해|그래|아[프파]|더해)|똑같|"
@@ -54,6 +59,7 @@ _EVASIVE = frozenset({
     Intent.WHO_IS_THIS, Intent.WANTS_HUMAN,
     Intent.OUT_OF_SCOPE_QUESTION, Intent.MEDICAL_QUESTION, Intent.SERVICE_REQUEST,
 })  # fmt: skip
+_FEW_FINDINGS = 3  # a question about more names none that an elliptic answer could mean
 _LITTLE_SLEEP_H = 4
 _MUCH_PAIN = 4  # of 10
 _BAD_CHOICES = frozenset({"worse", "bad", "severe"})
@@ -83,7 +89,7 @@ class KoreanRules:
     def _ask(self, asked: Asked) -> Ask:
         ask = self._asks.get(asked)
         if ask is None:
-            ask = ask_of(asked, self._tokens(plain(asked.text)), self._lexicon)
+            ask = ask_of(asked, self._tokens(plain(asked.text)[:LONGEST]), self._lexicon)
             if len(self._asks) < 1000:
                 self._asks[asked] = ask
         return ask
@@ -91,8 +97,14 @@ class KoreanRules:
     def read(self, reply: str, asked: Asked, today: datetime.date) -> Understanding:
         """What the reply means. ``today`` is the day of the call where the recipient is."""
         text = plain(unicodedata.normalize("NFC", reply))
-        understood = self._read(text, self._ask(asked), asked, today)
-        return understood if text == reply else _quoted_from(reply, understood)
+        spoken = standard(text)
+        understood = self._read(spoken[:LONGEST], self._ask(asked), asked, today)
+        if len(spoken) > LONGEST:
+            known = frozenset(each.id for each in understood.red_flags)
+            beyond = red_flags_beyond(spoken, known, self._flags, self._lexicon)
+            if beyond:
+                understood = replace(understood, red_flags=understood.red_flags + beyond, feeling=Feeling.BAD)
+        return understood if spoken == reply else _quoted_from(reply, text, spoken, understood)
 
     def _read(self, text: str, ask: Ask, asked: Asked, today: datetime.date) -> Understanding:
         tokens = self._tokens(text)
@@ -126,6 +138,9 @@ class KoreanRules:
             asks_if_robot=intent is Intent.WHO_IS_THIS and self._lexicon.phrases("robot").search(text) is not None,
         )
 
+    def _none_to_take(self, text: str) -> bool:
+        return self._lexicon.phrases("no_medicine").search(text) is not None
+
     def _reported(self, each: Statement) -> bool:
         return self._lexicon.findings[each.id].kind not in WELCOME
 
@@ -135,12 +150,17 @@ class KoreanRules:
             for name, phrases in self._lexicon.findings.items()
             if name in ask.findings or phrases.kind not in WELCOME
         )
-        if "medication_missed" not in ask.findings and not _ABOUT_MEDICINE.search(text):
+        if "medication_missed" in ask.findings:
+            pass
+        elif not _ABOUT_MEDICINE.search(text) or _TAKEN_FOR.search(text) or self._none_to_take(text):
             usable -= {"medication_missed"}
         also = {
-            name: self._lexicon.phrases(f"asked_{name}") for name in ask.findings if not ask.negative or name != "pain"
+            name: (self._lexicon.phrases(f"asked_{name}"), self._lexicon.phrases(f"asked_no_{name}"))
+            for name in ask.findings
+            if (not ask.negative if name == "pain" else len(ask.findings) <= _FEW_FINDINGS)
         }
-        found = statements(self._lexicon.findings, text, clauses, usable=usable, also=also)
+        lately = frozenset(ask.findings if ask.lately else ())
+        found = statements(self._lexicon.findings, text, clauses, usable=usable, also=also, lately=lately)
         if len(ask.findings) == 1 and clauses and not any(each.clause is clauses[0] for each in found):
             first = clauses[0]
             start = first.start + len(first.text) - len(first.text.lstrip())
@@ -184,7 +204,7 @@ def _dialogs_dir() -> Path:
 
 def _volunteered(text: str, stated: list[Statement]) -> tuple[FindingReading, ...]:
     """The findings that the reply's own words state of the recipient, the latest word on each."""
-    mine = [each for each in stated if not each.clause.other and not each.clause.asking]
+    mine = [each for each in stated if (not each.clause.other or own_feeling(each, text)) and not each.clause.asking]
     latest: dict[str, Statement] = {}
     for name in dict.fromkeys(each.id for each in mine):
         verdict = settled([each for each in mine if each.id == name])
@@ -262,11 +282,13 @@ def _worrying(value: float, unit: Unit | None) -> bool:
             return False
 
 
-def _quoted_from(reply: str, understood: Understanding) -> Understanding:
-    """The same understanding with every quote as it stands in a reply that was normalised for reading."""
+def _quoted_from(reply: str, text: str, spoken: str, understood: Understanding) -> Understanding:
+    """The same understanding with every quote as it stands in the reply, of which ``spoken`` is the standard form."""
 
     def quote(words: str) -> str:
-        return words if words in reply else reply.strip()
+        at = spoken.find(words)
+        said = text[at : at + len(words)]
+        return said if said in reply else reply.strip()
 
     answer = understood.answer
     return replace(
