@@ -61,7 +61,7 @@ class PiperVoice:
 class EspeakVoice:
     """espeak-ng (GPL-3.0-or-later) as a program of its own: the last resort, understandable to patient ears."""
 
-    def __init__(self, language: Language, *, words_per_minute: int = 140) -> None:
+    def __init__(self, language: Language, *, words_per_minute: int = 165) -> None:
         program = shutil.which("espeak-ng")
         if program is None:
             raise SpeechError("espeak-ng is not installed; run 'apt-get install espeak-ng' or set another voice.")
