@@ -49,8 +49,9 @@ format: $(DONE)/venv ## Format the code
 	@$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: models ## Measure the latency of a voice call, stage by stage
+bench: models ## Measure the latency of a voice call, stage by stage, and the cost of understanding
 	@$(BIN)/python benchmarks/voice.py $(ARGS)
+	$(BIN)/python benchmarks/understanding.py --llm local
 
 clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) $(DONE) build dist *.egg-info
