@@ -22,8 +22,9 @@ _RELATED = {
 }
 _WINDOW = re.compile(
     r"어제 ?오늘|어제나 오늘|오늘이?나 ?어제|며칠|이번 ?주|지난|일주일|최근|그동안|"
-    r"[적때][가도은이]? ?(?:있[으었]?|없[으었]?)[으]?[시셨]|[은신]? ?날이? ?있|한 ?번이라도"
+    r"[적때][가도은이]? ?(?:있|없)[으었]*[시셨세신]|[은신]? ?날이? ?있|한 ?번이라도"
 )
+_NEVER_HAPPENED = re.compile(r"[적일때날][이은가도는]? ?없")
 _HONORIFIC = {
     "드시": "먹", "잡수": "먹", "잡수시": "먹", "들": "먹",
     "주무시": "자", "계시": "있", "편찮": "아프", "말씀하": "말하",
@@ -78,6 +79,8 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         if token.tag[:2] in ("VV", "VA") or token.tag in ("XR", "XSV")
     )
     words = frozenset(token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")) | stems
+    if _NEVER_HAPPENED.search(text):
+        negative, denied = True, False
     lately = _WINDOW.search(text) is not None
     return Ask(named, of_act, opposite, negative and not opposite, denied, stems, words, lately)
 
