@@ -24,6 +24,7 @@ class Line(StrEnum):
     ARE_YOU_A_ROBOT = "are_you_a_robot"
     SMALL_TALK = "small_talk"
     RESUME = "resume"
+    FORGET = "forget"
     CLOSE = "close"
     CLOSE_EARLY = "close_early"
     CLOSE_LATER = "close_later"
@@ -62,7 +63,7 @@ class Confirm:
     """Ask whether an unsure reading is right."""
 
     question: str
-    answer: str  # the understood answer's words
+    answer: str  # what was understood
 
 
 @dataclass(frozen=True, slots=True)

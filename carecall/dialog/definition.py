@@ -39,6 +39,8 @@ class Question:
     about: tuple[str, ...] = ()  # lexicon finding ids that answer this question; its own code when the lexicon has it
     acknowledge: dict[Feeling, tuple[str, ...]] = field(default_factory=dict)  # vetted, in place of the dialog's own
     opposite: tuple[str, ...] = ()  # lexicon finding ids whose yes means no here, and whose no means yes
+    confirm: dict[str, str] = field(default_factory=dict)  # by value: what is said to have been understood
+    remembered: bool = False  # about something of an earlier call: dropped when it has been spoken of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Texts:
     begin: tuple[str, ...]  # after identity is confirmed, before the first question
     identity_again: tuple[str, ...]  # asks again whether this is {name}
     acknowledge: dict[Feeling, tuple[str, ...]]
-    confirm: tuple[str, ...]  # "Did I understand …": {answer} is filled with the understood answer's words
+    confirm: tuple[str, ...]  # "Did I understand …": {answer} is filled with what was understood
     repeat_lead: tuple[str, ...]  # before repeating the last question for someone who did not hear
     wait: tuple[str, ...]
     silence: tuple[str, ...]  # two gentle prompts
@@ -64,6 +66,7 @@ class Texts:
     are_you_a_robot: tuple[str, ...]
     small_talk: tuple[str, ...]
     resume: tuple[str, ...]  # leads back to the question after a side step
+    forget: tuple[str, ...]  # what was just spoken of will not be remembered
     close: tuple[str, ...]  # the closing line of a completed call
     close_early: tuple[str, ...]  # the recipient says goodbye before the end
     close_later: tuple[str, ...]

@@ -245,6 +245,9 @@ def _question(at: Location, question: dict[str, Value], codes: _Codes) -> Found:
     for index, value in enumerate(_list(question.get("bad"))):
         if isinstance(value, str) and value not in _answers(question):
             yield (*at, "bad", index), f"`bad` has {value}{_instead(value, _answers(question))}"
+    for value in _mapping(question.get("confirm")):
+        if value not in _answers(question):
+            yield (*at, "confirm", value), f"`confirm` has {value}{_instead(value, _answers(question))}"
     for key in ("about", "opposite"):
         for index, value in enumerate(_list(question.get(key))):
             if isinstance(value, str) and not codes.heard(value):
@@ -307,7 +310,7 @@ def _wording(
 ) -> Found:
     texts = _mapping(dialog.get("texts"))
     for at, question in agenda:
-        for key in ("ask", "acknowledge"):
+        for key in ("ask", "acknowledge", "confirm"):
             for here, text in _strings((*at, key), question.get(key)):
                 yield from _placeholders(here, text, ("{name}", "{organisation}"))
                 yield from _free_answer(here, text, language)

@@ -148,6 +148,7 @@ class QuestionPart(_Part):
     about: tuple[Id, ...] = Field((), description="Lexicon findings that answer this question")
     opposite: tuple[Id, ...] = Field((), description="Lexicon findings whose yes means no here")
     acknowledge: QuestionAcknowledgePart = QuestionAcknowledgePart()
+    confirm: dict[str, Text] = Field({}, description="By answer: what is said to have been understood")
 
 
 class TextsPart(_Part):
@@ -169,6 +170,7 @@ class TextsPart(_Part):
     are_you_a_robot: Wordings
     small_talk: Wordings
     resume: Wordings
+    forget: Wordings
     close: Wordings
     close_early: Wordings
     close_later: Wordings
@@ -241,6 +243,7 @@ def _question(part: QuestionPart) -> Question:
         about=part.about,
         acknowledge=_acknowledge(part.acknowledge),
         opposite=part.opposite,
+        confirm=part.confirm,
     )
 
 

@@ -34,8 +34,20 @@ _ANSWERS_OPEN = {Intent.ANSWER, Intent.SMALL_TALK, Intent.SERVICE_REQUEST, Inten
 
 def take_in(state: State, heard: Heard, dialog: Dialog) -> tuple[State, Candidate | None]:
     """Records what the turn states; an unsure answer to the open question is handed back to be confirmed."""
-    state = _volunteered(state, heard, dialog)
-    return (state, None) if state.asking is None else _answer(state, heard, dialog.question(state.asking))
+    state = _further(_volunteered(state, heard, dialog), heard, dialog)
+    if state.asking is None or heard.wants_forgotten:
+        return state, None
+    return _answer(state, heard, dialog.question(state.asking))
+
+
+def _further(state: State, heard: Heard, dialog: Dialog) -> State:
+    """Records numbers that were given before their question was put."""
+    for code, reading in heard.further:
+        question = dialog.question(code)
+        value = _value(reading, question)
+        if value is not None and reading.confidence >= SURE:
+            state = _record(state, question, value, heard.evidence(reading.quote), reading.layer)
+    return state
 
 
 def _answer(state: State, heard: Heard, asked: Question) -> tuple[State, Candidate | None]:
@@ -44,12 +56,14 @@ def _answer(state: State, heard: Heard, asked: Question) -> tuple[State, Candida
         return state, None
     if (candidate := state.candidate) is not None:
         state = replace(state, candidate=None)
+        if _stated(state, heard, asked):
+            return state, None
         if reading is not None and reading.value is Ternary.YES:
             state = _record(state, asked, candidate.value, candidate.evidence, candidate.layer)
             return _record(state, asked, candidate.value, heard.evidence(reading.quote), candidate.layer), None
         return state, None
     if asked.type is AnswerType.OPEN:
-        again = heard.understanding.intent is Intent.UNCLEAR and state.puts.get(asked.code, 0) > 1
+        again = heard.understanding.intent is Intent.UNCLEAR and (asked.remembered or state.puts.get(asked.code, 0) > 1)
         if heard.text.strip() and (again or heard.understanding.intent in _ANSWERS_OPEN):
             return _record(state, asked, heard.text.strip(), heard.evidence(""), Layer.RULES), None
         return _unusable(state, heard, asked), None

@@ -4,23 +4,28 @@ import asyncio
 import datetime
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from carecall.dialog import policy
 from carecall.dialog.acts import Acknowledge, Act, Ask, Escalate, Line, Speak
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
+from carecall.dialog.follow_ups import spoken_of, with_follow_ups
+from carecall.dialog.identity import says_to_be
 from carecall.dialog.intake import SURE
 from carecall.dialog.journal import Journal
 from carecall.dialog.state import Heard, Script, Stage, State
 from carecall.dialog.understanding.llm_layer import read_by_model, reliability_of
-from carecall.dialog.understanding.meaning import Asked, Intent, Understanding
+from carecall.dialog.understanding.meaning import AnswerReading, Asked, Intent, Understanding
 from carecall.dialog.understanding.merge import merge
 from carecall.dialog.understanding.rules import Rules
 from carecall.dialog.wording import Sentence, WarmSentences, Wording, may_write
 from carecall.domain.finding import AnswerType, Finding, Layer, Missing, Ternary
 from carecall.domain.report import Outcome, Report
-from carecall.domain.triage import triage
+from carecall.domain.triage import findings_of, triage
 from carecall.domain.turn import Speaker, Turn
 from carecall.llm import LanguageModel
+from carecall.memory.recall import FollowUp
+from carecall.memory.requests import without_request
 
 __all__ = ["DialogManager", "Sentence"]
 
@@ -91,16 +96,19 @@ class DialogManager:
         organisation: str = "",
         language_model: LanguageModel | None = None,
         llm_deadline_s: float = 0.9,
-        memories: Sequence[str] = (),
+        follow_ups: Sequence[FollowUp] = (),
     ) -> None:
+        dialog = with_follow_ups(dialog, follow_ups)
         self._dialog = dialog
+        self._follow_ups = tuple(follow_ups)
+        self._name = recipient_name
         self._script = Script(dialog, red_flags)
         self._rules = rules
         self._journal = journal
         self._today = today
         self._wording = Wording(dialog, red_flags, recipient_name=recipient_name, organisation=organisation)
         self._warm = (
-            WarmSentences(language_model, dialog.language, deadline_s=llm_deadline_s, memories=memories)
+            WarmSentences(language_model, dialog.language, deadline_s=llm_deadline_s)
             if language_model is not None and may_write(language_model, dialog.language)
             else None
         )
@@ -188,7 +196,9 @@ class DialogManager:
         outcome = state.outcome or (Outcome.EMERGENCY if state.stage is Stage.EMERGENCY else Outcome.HUNG_UP)
         open_items = policy.open_items(state, self._dialog)
         findings = state.findings | {
-            question.code: Finding(question.code, Missing.NOT_ASKED, layer=Layer.POLICY) for question in open_items
+            question.code: Finding(question.code, Missing.NOT_ASKED, layer=Layer.POLICY)
+            for question in open_items
+            if not question.remembered
         }
         agenda = [question.code for question in self._dialog.agenda if question.code in findings]
         volunteered = [code for code in findings if code not in agenda]
@@ -209,11 +219,50 @@ class DialogManager:
         await self._journal.recipient_turn(turn)
         self._said.append((Speaker.RECIPIENT, turn.text))
         asked = self._asked()
-        understanding = await asyncio.to_thread(self._rules.read, turn.text, asked, self._today)
+        rest = without_request(turn.text, self._dialog.language)
+        understanding = await asyncio.to_thread(self._read, turn.text, rest, asked)
         if self._second_reader is not None and self._doubtful(understanding):
             understanding = await self._second_reading(self._second_reader, turn.text, asked, understanding)
         await self._journal.understood(turn.index, understanding)
-        return await self._decide(turn, understanding)
+        return await self._decide(await asyncio.to_thread(self._heard, turn, rest, understanding))
+
+    def _read(self, text: str, rest: str, asked: Asked) -> Understanding:
+        """What a reply means; ``rest`` is what it says beside a request to forget."""
+        understanding = self._rules.read(text, asked, self._today)
+        if rest == text:
+            return understanding
+        besides = self._rules.read(rest, asked, self._today) if rest else Understanding(Intent.ANSWER)
+        leaves = understanding.intent in (Intent.GOODBYE, Intent.STOP_CALLING)
+        intent = understanding.intent if leaves else besides.intent
+        return replace(besides, intent=intent, red_flags=understanding.red_flags)
+
+    def _heard(self, turn: Turn, rest: str, understanding: Understanding) -> Heard:
+        return Heard(
+            turn.index,
+            turn.text,
+            understanding,
+            turn.started_s,
+            further=self._further(turn.text, understanding),
+            speaks_of=spoken_of(turn.text, self._follow_ups, self._dialog),
+            says_name=says_to_be(turn.text, self._name, self._dialog.language),
+            wants_forgotten=rest != turn.text,
+        )
+
+    def _further(self, text: str, understanding: Understanding) -> tuple[tuple[str, AnswerReading], ...]:
+        """What the reply says to number questions that what it states opens, so that they need not be put."""
+        state = self._state
+        present = {reading.id for reading in understanding.volunteered if reading.value is Ternary.YES}
+        answer = understanding.answer
+        if state.asking is not None and answer is not None and answer.value is Ternary.YES and state.candidate is None:
+            present.add(state.asking)
+        readings = []
+        for question in self._dialog.agenda:
+            opened = question.when is not None and present & set(findings_of(question.when))
+            if opened and question.type is AnswerType.NUMBER and not state.puts.get(question.code):
+                asked = Asked(question.ask[0], question.type, question.unit)
+                if (reading := self._rules.read(text, asked, self._today).answer) is not None and reading.quote:
+                    readings.append((question.code, reading))
+        return tuple(readings)
 
     def _doubtful(self, understanding: Understanding) -> bool:
         """Whether the rules left open what the reply says to the question, though it may say something."""
@@ -244,9 +293,8 @@ class DialogManager:
         self._reading = None
         return merge(rules, llm, reliability_of(model.name))
 
-    async def _decide(self, turn: Turn, understanding: Understanding) -> Feeling:
+    async def _decide(self, heard: Heard) -> Feeling:
         before = self._state
-        heard = Heard(turn.index, turn.text, understanding, turn.started_s)
         state, acts = policy.decide(before, heard, self._script)
         self._decided(before, state, acts)
         for act in acts:
@@ -263,7 +311,9 @@ class DialogManager:
     def _asked(self) -> Asked:
         """What the recipient is replying to."""
         question, state = self.asking, self._state
-        if state.stage is Stage.IDENTITY or state.candidate is not None:
+        if state.candidate is not None:
+            return Asked(_asks_if_right(self._question_text, self._dialog.texts.confirm), AnswerType.YES_NO)
+        if state.stage is Stage.IDENTITY:
             return Asked(self._question_text, AnswerType.YES_NO)
         if question is None:
             return Asked(self._question_text)
@@ -340,6 +390,15 @@ def _has_room(acts: Sequence[Act]) -> bool:
     """Whether a warm sentence fits after the first act: an acknowledgement or small talk, then a question."""
     warm = bool(acts) and (isinstance(acts[0], Acknowledge) or acts[0] == Speak(Line.SMALL_TALK))
     return warm and any(isinstance(act, Ask) for act in acts)
+
+
+def _asks_if_right(text: str, patterns: Sequence[str]) -> str:
+    """The part of a confirmation that asks: what was understood may be a denial, which turns yes and no around."""
+    for pattern in patterns:
+        question = pattern.partition("{answer}")[2]
+        if text.endswith(question):
+            return question.strip(" ,.:")
+    return text
 
 
 def _letters(text: str) -> str:

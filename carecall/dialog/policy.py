@@ -11,7 +11,7 @@ from carecall.dialog.acts import Acknowledge, Act, Ask, Confirm, Escalate, Line,
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
 from carecall.dialog.intake import give_up, take_in
 from carecall.dialog.state import Candidate, Heard, Script, Stage, State
-from carecall.dialog.understanding.meaning import Intent, Understanding
+from carecall.dialog.understanding.meaning import Intent
 from carecall.domain.finding import AnswerType, Findings, Ternary
 from carecall.domain.report import Outcome
 from carecall.domain.triage import Alert, findings_of, holds
@@ -45,6 +45,16 @@ _ENDINGS = {
 }
 _STRANGER_LEAVES = (Outcome.SAID_GOODBYE, Line.CLOSE_LATER)  # whoever it was: no word of what the call is about
 
+# What anybody may say who picks up, and who need not be the recipient.
+_TELLS_NOBODY = {
+    Intent.ANSWER,
+    Intent.SMALL_TALK,
+    Intent.UNCLEAR,
+    Intent.WHO_IS_THIS,
+    Intent.REPEAT_REQUEST,
+    Intent.OUT_OF_SCOPE_QUESTION,
+}
+
 Decision = tuple[State, tuple[Act, ...]]
 
 
@@ -52,6 +62,7 @@ def decide(state: State, heard: Heard, script: Script) -> Decision:
     """The next state and acts after one recipient turn."""
     state = replace(state, silences=0, heard=True)
     earlier = state.findings
+    state = _dropped(state, heard, script.dialog)
     state, unsure = take_in(state, heard, script.dialog)
     if flags := _new_flags(state, heard, script):
         return _escalate(state, heard, flags, script)
@@ -129,12 +140,22 @@ def open_items(state: State, dialog: Dialog) -> tuple[Question, ...]:
     return tuple(
         question
         for question in dialog.agenda
-        if question.code not in state.findings and (question.when is None or holds(question.when, state.findings))
+        if question.code not in state.findings
+        and question.code not in state.dropped
+        and (question.when is None or holds(question.when, state.findings))
     )
 
 
 def _open_question(state: State, dialog: Dialog) -> Question | None:
     return next(iter(open_items(state, dialog)), None)
+
+
+def _dropped(state: State, heard: Heard, dialog: Dialog) -> State:
+    """Follow-ups that the recipient has come to speak of, or does not want remembered, are not put any more."""
+    gone = {code for code in heard.speaks_of if not state.puts.get(code)}
+    if heard.wants_forgotten and state.asking is not None and dialog.question(state.asking).remembered:
+        gone.add(state.asking)
+    return replace(state, dropped=state.dropped | gone) if gone else state
 
 
 def _limit(question: Question) -> int:
@@ -226,20 +247,22 @@ def _identity(state: State, heard: Heard, dialog: Dialog) -> Decision:
         return _end(state, *_ENDINGS[intent])
     if not state.introduced:
         return _introduce(state)
-    denied = intent is Intent.ANSWER and understanding.answer is not None and understanding.answer.value is Ternary.NO
+    answer = understanding.answer.value if understanding.answer is not None else None
+    denied = intent is Intent.ANSWER and answer is Ternary.NO
+    unknown = answer is not Ternary.YES and not heard.says_name and intent in _TELLS_NOBODY
     if denied and state.identity_puts >= 2:
         return _end(state, *_ENDINGS[Intent.WRONG_PERSON])
     if intent is Intent.WAIT_REQUEST:
         return replace(state, silences=-1), (Speak(Line.WAIT),)
-    if denied or not heard.text.strip() or intent in {Intent.WHO_IS_THIS, Intent.REPEAT_REQUEST}:
+    if denied or unknown or not heard.text.strip():
         if state.identity_puts >= MOST_PUTS:
             return _end(state, *_STRANGER_LEAVES)
         state = replace(state, identity_puts=state.identity_puts + 1)
         if intent is Intent.REPEAT_REQUEST:
             return state, (Speak(Line.REPEAT_LEAD), Speak(Line.GREETING))
-        return state, (*_side(understanding), Speak(Line.IDENTITY_AGAIN))
+        return state, (*_side(heard), Speak(Line.IDENTITY_AGAIN))
     state = replace(state, stage=Stage.AGENDA)
-    acts = _side(understanding)
+    acts = _side(heard)
     if not acts and understanding.feeling is Feeling.BAD:
         acts = (Acknowledge(Feeling.BAD),)
     state, following = _proceed(state, dialog)
@@ -250,7 +273,10 @@ def _introduce(state: State, *first: Act) -> Decision:
     return replace(state, introduced=True), (*first, Speak(Line.GREETING))
 
 
-def _side(understanding: Understanding) -> tuple[Act, ...]:
+def _side(heard: Heard) -> tuple[Act, ...]:
+    understanding = heard.understanding
+    if heard.wants_forgotten:
+        return (Speak(Line.FORGET),)
     if understanding.intent is Intent.WHO_IS_THIS and understanding.asks_if_robot:
         return (Speak(Line.ARE_YOU_A_ROBOT),)
     line = _SIDE_LINES.get(understanding.intent)
@@ -264,17 +290,18 @@ def _agenda(state: State, earlier: Findings, heard: Heard, unsure: Candidate | N
     understanding = heard.understanding
     intent = understanding.intent
     asked = dialog.question(state.asking) if state.asking is not None else None
-    settled = asked is None or asked.code in state.findings
+    settled = asked is None or asked.code in state.findings or asked.code in state.dropped
 
     mistaken = intent is Intent.WRONG_PERSON and asked is not None and settled
     if intent in _ENDINGS and not mistaken:
         if intent is Intent.GOODBYE and not any(question.required for question in open_items(state, dialog)):
             return _end(state, Outcome.COMPLETED, Line.CLOSE)
-        return _end(state, *_ENDINGS[intent])
+        state, farewell = _end(state, *_ENDINGS[intent])
+        return state, (*((Speak(Line.FORGET),) if heard.wants_forgotten else ()), *farewell)
     if intent is Intent.WAIT_REQUEST:
         return replace(state, silences=-1, asking=None if settled else state.asking), (Speak(Line.WAIT),)
 
-    side = _side(understanding)
+    side = _side(heard)
     acts: list[Act] = []
     feeling = _feeling(state, earlier, heard, asked, dialog)
     if feeling is Feeling.BAD:
@@ -319,6 +346,8 @@ def _put(state: State, question: Question, *, again: bool) -> tuple[State, Ask]:
 
 
 def _words(candidate: Candidate, question: Question) -> str:
+    if words := question.confirm.get(str(candidate.value)):
+        return words
     for choice in question.choices:
         if choice.id == candidate.value:
             return choice.label

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from carecall.dialog.acts import Line
 from carecall.dialog.definition import Dialog, RedFlag
-from carecall.dialog.understanding.meaning import Understanding
+from carecall.dialog.understanding.meaning import AnswerReading, Understanding
 from carecall.domain.finding import Evidence, Findings, FindingValue, Layer
 from carecall.domain.report import Outcome
 from carecall.domain.triage import Alert
@@ -47,6 +47,7 @@ class State:
     stayed: int = 0  # how many of its stay_on_line sentences have been said
     unsaid: str | None = None  # a red flag whose text was cut off: it is owed
     notes: tuple[str, ...] = ()
+    dropped: frozenset[str] = frozenset()  # codes of follow-ups that need not be asked any more
     silences: int = 0  # in a row
     heard: bool = False  # anything at all
     outcome: Outcome | None = None  # None: the closing line is not reached
@@ -62,6 +63,10 @@ class Heard:
     text: str
     understanding: Understanding
     started_s: float | None = None
+    further: tuple[tuple[str, AnswerReading], ...] = ()  # what it says to other open questions, by code
+    speaks_of: tuple[str, ...] = ()  # codes of the follow-ups whose subject it speaks of
+    says_name: bool = False  # it says to be the recipient
+    wants_forgotten: bool = False  # it asks that something is not remembered
 
     def evidence(self, quote: str) -> Evidence:
         """The quote as evidence; the whole turn when the quote does not stand in it."""

@@ -70,6 +70,7 @@ class Wording:
         for question in dialog.agenda:
             lines += question.ask
             lines += [text for variants in question.acknowledge.values() for text in variants]
+            lines += [text.replace("{answer}", said) for said in question.confirm.values() for text in texts.confirm]
         for flag in self._red_flags.values():
             lines += [*flag.say, *flag.stay_on_line]
         return tuple(dict.fromkeys(self._fill(text) for text in lines))
@@ -84,7 +85,8 @@ class Wording:
                 return [Sentence(self._fill(self._dialog.question(code).ask[wording]), vetted=True, asks=code)]
             case Confirm(code, answer):
                 text = self._take("confirm", self._dialog.texts.confirm)
-                return [Sentence(text.replace("{answer}", _shortened(answer)), vetted=False, asks=code)]
+                vetted = answer in self._dialog.question(code).confirm.values()
+                return [Sentence(text.replace("{answer}", _shortened(answer)), vetted=vetted, asks=code)]
             case Escalate(flag):
                 return [Sentence(self._fill(text), vetted=True) for text in self._red_flags[flag].say]
             case StayOnLine(flag, nth):

@@ -57,6 +57,8 @@ class _VocabularyFile(BaseModel):
     fillers: list[str]
     unsaid: list[str]
     findings: dict[str, str]
+    forget: list[str]
+    forget_names: str = ""  # the words before a request that name what is to be forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Vocabulary:
     fillers: re.Pattern[str]
     unsaid: re.Pattern[str]  # marks what is no statement
     findings: Mapping[str, str]  # a finding's code, and how its presence is remembered
+    forget: re.Pattern[str]  # asks to forget: group `ask` the request, the whole match also what it names
 
     def numbered(self, text: str) -> str:
         """The text with number words as digits."""
@@ -139,6 +142,7 @@ def _compiled(file: _VocabularyFile) -> Vocabulary:
         stop=re.compile("|".join(file.stop)),
         topics=tuple((topic, words(each)) for topic, each in file.topics.items()),
         chronic=words(file.chronic),
+        forget=re.compile(rf"{file.forget_names}(?P<ask>{'|'.join(file.forget)})", re.IGNORECASE),
         follow_ups={topic: tuple(each) for topic, each in file.follow_ups.items()},
         said=tuple((re.compile(each.say, re.IGNORECASE), each.text) for each in file.said),
         denied=words(file.denied),

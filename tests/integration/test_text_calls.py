@@ -217,8 +217,10 @@ async def test_a_hostile_model_changes_neither_words_nor_report() -> None:
 async def test_a_question_is_put_at_most_so_often_however_it_is_interrupted() -> None:
     talk = Talk("wellbeing.en")
     manager, puts = talk.manager, Counter[str]()
-    async for _ in TextLine(manager).open():
-        pass
+    line = TextLine(manager)
+    for turn in (line.open(), line.hear("yes")):
+        async for _ in turn:
+            pass
     for number in range(60):
         said = [sentence async for sentence in manager.reply("uh the um", started_s=number, ended_s=number + 0.5)]
         puts.update(sentence.asks for sentence in said if sentence.asks)

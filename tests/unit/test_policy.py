@@ -12,6 +12,7 @@ from carecall.dialog import policy
 from carecall.dialog.acts import Acknowledge, Act, Ask, Confirm, Escalate, Line, Speak, StayOnLine
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
 from carecall.dialog.files import find_dialog
+from carecall.dialog.policy import MOST_PUTS
 from carecall.dialog.state import Heard, Script, Stage, State
 from carecall.dialog.understanding.meaning import (
     AnswerReading,
@@ -214,16 +215,26 @@ def test_the_same_turns_give_the_same_call(data: st.DataObject) -> None:
 # Identity
 
 
-def test_any_answer_but_a_denial_confirms_who_it_is() -> None:
-    for understanding in (
-        Understanding(Intent.ANSWER, AnswerReading(Ternary.YES)),
-        Understanding(Intent.SMALL_TALK),
-        Understanding(Intent.UNCLEAR),
-    ):
-        call = Call()
-        acts = call.hear(understanding, "hello?")
-        assert spoken(acts) == [Line.BEGIN]
-        assert asked(acts) == ["ate"]
+@pytest.mark.parametrize("intent", [Intent.SMALL_TALK, Intent.UNCLEAR, Intent.ANSWER, Intent.OUT_OF_SCOPE_QUESTION])
+def test_nothing_of_health_is_said_before_the_person_is_known(intent: Intent) -> None:
+    call = Call()
+    for _ in range(MOST_PUTS - 1):
+        assert asked(call.say(intent, "hello?")) == []
+        assert Line.IDENTITY_AGAIN in spoken(call.acts)
+        assert Line.BEGIN not in spoken(call.acts)
+    call.say(intent, "hello?")
+    assert call.state.stage is Stage.CLOSING
+    assert Line.CLOSE_LATER in spoken(call.acts)
+
+
+def test_who_says_yes_or_the_name_is_the_right_person() -> None:
+    yes = Call()
+    assert spoken(yes.answer(Ternary.YES, "yes")) == [Line.BEGIN]
+    assert asked(yes.acts) == ["ate"]
+    named = Call()
+    heard = Heard(1, "Ann here", Understanding(Intent.UNCLEAR), says_name=True)
+    _, acts = policy.decide(named.state, heard, named.script)
+    assert spoken(acts) == [Line.BEGIN]
 
 
 def test_sound_without_words_does_not_confirm_who_it_is() -> None:
@@ -449,7 +460,7 @@ def test_who_asks_to_wait_is_waited_for() -> None:
 def test_an_unsure_reading_is_confirmed_before_it_is_recorded() -> None:
     unsure = Understanding(Intent.ANSWER, AnswerReading(Ternary.NO, "not so much", 0.5, Layer.LLM))
     call = Call().until("ate")
-    assert call.hear(unsure, "well not so much") == (Confirm("ate", "not so much"),)
+    assert call.hear(unsure, "well not so much") == (Confirm("ate", "you have not eaten today"),)
     assert call.value("ate") is None
     call.answer(Ternary.YES, "that is right")
     assert call.value("ate") is Ternary.NO
