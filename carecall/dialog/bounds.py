@@ -41,6 +41,7 @@ class BoundsClass(StrEnum):
     POLITICS_RELIGION = "politics_religion"
     FORCED_YES_NO = "forced_yes_no"
     OTHER_PEOPLE = "other_people"  # their private matters
+    JUDGEMENT = "judgement"  # of health, habits or people, where listening was wanted
 
 
 @dataclass(frozen=True, slots=True)

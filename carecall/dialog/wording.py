@@ -158,7 +158,7 @@ _NEWS = {
 _MEMORY = {Language.ENGLISH: "Known from earlier calls: ", Language.KOREAN: "지난 통화에서 들은 것: "}
 _OF_ITSELF = {
     Language.ENGLISH: re.compile(
-        r"\b(?:I|we|us|me|my|our)\b(?!(?:'m| am) (?:so |very )?(?:sorry|glad)|(?: can)? (?:hear|see|understand)\b)",
+        r"\b(?:I|we|us|me|my|our|myself|mine)\b(?!(?:'m| am) (?:so |very )?(?:sorry|glad)|(?: can)? (?:hear|see|understand)\b)",
         re.IGNORECASE,
     ),
     Language.KOREAN: re.compile(r"(?<![가-힣])(?:저[는도를희]|제[가게]|나[는도]|내가|우리)(?![가-힣])"),
