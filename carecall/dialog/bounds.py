@@ -201,7 +201,7 @@ def _key(match: Match[str]) -> str:
     """The beginning of a word, so that its inflections are alike: four letters, or a syllable of Hangul and a half."""
     word = match.group(0).lower()
     if "가" <= word[0] <= "힣":
-        return unicodedata.normalize("NFD", word)[:_HANGUL_KEY]
+        return unicodedata.normalize("NFD", word.split()[0])[:_HANGUL_KEY]
     return word[:_LATIN_KEY]
 
 
