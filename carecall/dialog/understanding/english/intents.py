@@ -26,6 +26,11 @@ _OPEN_ASK = re.compile(
 )
 _SHORT = 6  # words; a longer reply to an open question that states no finding is chat
 _OFFER = re.compile(r"\b(?:anything else|anything you|what else|hello there|how are things|how have you been)\b")
+_NO = re.compile(r"(?:no|nope|nah)\b")
+_IT_IS_ME = re.compile(
+    r"(?:(?:yes|well|hello|oh) )*(?:speaking|(?:this|that|it) is (?:he|she|him|her|me|i|yes)|in person|i am)"
+    r"(?: (?:dear|love|who is calling))?$"
+)
 _WORD = re.compile(r"[a-z']+")
 
 
@@ -38,10 +43,15 @@ class Intents:
     def acts(self, spoken: Spoken, ask: Spoken) -> Intent | None:
         """What the reply does, when it plainly does something else than answering."""
         text = spoken.text
+        identity = self._list("identity_asks").search(ask.text) is not None
+        if identity and _IT_IS_ME.match(text):
+            return Intent.ANSWER
         for intent in _ORDER:
             if self._of(intent).search(text):
                 return intent
-        if self._list("identity_asks").search(ask.text) and re.match(r"(?:no|nope|nah)\b", text):
+            if intent is Intent.WRONG_PERSON and identity and self._list("wrong_person_asked").search(text):
+                return intent
+        if identity and _NO.match(text):
             return Intent.WRONG_PERSON
         if self._list("request_forms").search(text) and self._list("service_words").search(text):
             return Intent.SERVICE_REQUEST

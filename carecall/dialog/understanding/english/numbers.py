@@ -294,6 +294,8 @@ def _read_hours(spoken: Spoken) -> Number | None:
     stated = [each for each in found if _HOURS.match(text[each.end :])]
     if stated:
         return _sum_of_hours(spoken, found, stated)
+    if couple := re.search(r"\bcouple (?:of )?hours\b", text):
+        return Number(2.0, couple.start(), couple.end())
     if half := re.search(r"\bhalf (?:an|a) hour\b", text):
         return Number(0.5, half.start(), half.end())
     if hour := re.search(r"\b(?:an|a single|one) hour(?: and a half)?\b", text):
@@ -403,6 +405,10 @@ _NO_MEAL = re.compile(
     r"eaten) ?(?:thing|bite|crumb|single one|morsel|yet|at all|anything|today)?|zero|"
     r"(?:have|did) not (?:eaten|eat|had)(?: a thing| anything| at all| yet| today)?$|not eaten)\b"
 )
+_DISH = re.compile(
+    r"\b(?:had|ate|eaten|just|managed|have)(?: \w+){0,4} (?:porridge|oatmeal|cereal|toast|eggs?|soup|sandwich|stew|"
+    r"roast|casserole|pie|chicken|fish|pasta|salad|leftovers|beans|pizza|burger|curry|bite|meal|something)\b"
+)
 
 
 def _read_meals(spoken: Spoken) -> Number | None:
@@ -423,7 +429,11 @@ def _read_meals(spoken: Spoken) -> Number | None:
             text[each.end :],
         )
         and not re.search(r"\b(?:at|around|since|past|till|until) $", text[: each.start])
-        and not (each.value == 1 and _one_as_pronoun(text, each) and not re.search(r"just the $", text[: each.start]))
+        and not (
+            each.value == 1
+            and _one_as_pronoun(text, each)
+            and not re.search(r"(?:just|only) the $", text[: each.start])
+        )
     ]
     if counted:
         chosen = _chosen_meals(spoken, counted)
@@ -433,6 +443,9 @@ def _read_meals(spoken: Spoken) -> Number | None:
         return Number(float(len(eaten)), eaten[0][0], eaten[-1][1])
     if none := _NO_MEAL.search(text):
         return Number(0, none.start(), none.end())
+    dish = _DISH.search(text)
+    if dish and not _NOT_EATEN.search(text):
+        return Number(1.0, dish.start(), dish.end())
     return None
 
 

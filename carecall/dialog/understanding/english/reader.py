@@ -46,6 +46,7 @@ _REPORTED = frozenset(
     ]
 )
 _NOT_ANSWERING = frozenset(Intent) - {Intent.ANSWER, Intent.UNCLEAR, Intent.SMALL_TALK, Intent.GOODBYE}
+_CHATTY = frozenset({Intent.SMALL_TALK, Intent.OUT_OF_SCOPE_QUESTION})  # a reply that answers is no mere talk
 _THERMOMETER = re.compile(r"\b(?:temperature|thermometer|fever|feverish|degrees|celsius|fahrenheit)\b")
 _FEVER = 37.8  # °C; 100 °F
 _COLDEST = 35.0  # °C; below it the number is no body temperature
@@ -93,6 +94,13 @@ class EnglishRules:
         flags = self._dangers.read(whole)
         act = self._intents.acts(spoken, ask)
         answer = self._answer(spoken, ask, asked, about, statements, act in _NOT_ANSWERING, today)
+        if (
+            act in _CHATTY
+            and answer is not None
+            and answer.value not in (None, Ternary.UNKNOWN)
+            and not spoken.question
+        ):
+            act = Intent.ANSWER
         intent = act or self._intents.otherwise(spoken, ask, answer is not None, bool(statements))
         return Understanding(
             intent=intent,

@@ -14,7 +14,8 @@ class When(Enum):
     """The time a statement is about."""
 
     NOW = auto()
-    NEAR = auto()  # yesterday, last week
+    YESTERDAY = auto()
+    NEAR = auto()  # last week, on Monday
     FAR = auto()  # years ago
     PLANNED = auto()
 
@@ -216,7 +217,9 @@ class Statements:
             return When.PLANNED
         if self._list("past_near").search(text, begin, end):
             still = self._list("still").search(text, begin, end)
-            return When.NOW if still and kind is not FindingKind.ACT else When.NEAR
+            if still and kind is not FindingKind.ACT:
+                return When.NOW
+            return When.YESTERDAY if self._list("yesterday").search(text, begin, end) else When.NEAR
         return When.NOW
 
     def _resolve_pronouns(

@@ -27,7 +27,41 @@ _ECHO = re.compile(
     r"there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
     r"just |definitely |surely )?(do|did|have|am|was|can|is|are|has|had|does|were)(n? not)?"
     r"(?: (?:thanks|thank you|indeed|so|too|today|this morning|actually|love|dear|at all|either|now|i am afraid|yes|"
-    r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier))*$"
+    r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier|rather|quite|"
+    r"somewhat|a little|a lot|no|really|honestly|truly|mostly|often|usually|again|and then|now and|most days|"
+    r"every day|every time|all the time|as it happens|as a matter of fact|thankfully|unfortunately|sadly|my dear|"
+    r"thank god|thank goodness|on and off|from time to time|of late|this week|last night))*$"
+)
+_FINAL = re.compile(
+    r"(?:^|.* )(?:(yes|yeah|yep|aye)|(no|nope|nah))(?: (?:dear|love|thanks|thank you|sir|madam|i am afraid))*$"
+)
+_FINAL_WORDS = 8
+_AFFIRMED = re.compile(
+    r"(?:(?:oh|well|why|and|so|yes) )*(?:yes|yeah|yep|yup|aye|of course|certainly|indeed|i (?:have|did|do|am))\b"
+)
+_TAKES = re.compile(r"\b(?:take|took|taken|taking)\b")
+_NOT_YET = re.compile(r"(?:(?:oh|well|no|nope|yes|i have|have|haven) )*not (?:had (?:it|them|any|anything) )?yet\b")
+_NOT = re.compile(
+    r"(?:well |no |oh |but |and )*(?:not|never) (?!(?:only|just|half|sure|certain|to mention|bad|too bad|so bad|"
+    r"great|good|well|right|brilliant|the best|too (?:good|clever|great|well|grand|brilliant|sure)|"
+    r"so (?:good|great|clever|well|sure)|very (?:good|well|clever)|really sure|enough|known|mind|you)\b)"
+)
+_NOT_GOOD = re.compile(
+    r"(?:well |no |oh |but |and |i am |feeling |it is )*not "
+    r"(?:too |so |very |particularly |terribly |really |that |all that )?"
+    r"(?:great|good|well|right|brilliant|clever|grand|the best|wonderful|marvelous|marvellous|hot)\b"
+)
+_WINDOW = re.compile(
+    r"\b(?:yesterday|days?|lately|recently|this (?:past )?week|(?:past|last) (?:week|few)|of late|since)\b"
+)
+_SHORT_WINDOW = re.compile(r"\b(?:yesterday|day or two|couple of days|two days)\b")
+_COMPARES = re.compile(
+    r"\b(?:than (?:you )?(?:usual\w*|normal\w*|before|yesterday|ever)|different|changed|any (?:worse|harder))\b"
+)
+_UNCHANGED = re.compile(
+    r"\b(?:(?:the |about |much the )?same(?: as)?|as (?:usual|always|ever|normal)|"
+    r"no (?:more|worse|different|harder|change)|not (?:any |really )?(?:more|worse|different|harder)|"
+    r"nothing (?:new|different|has changed)|unchanged|easier|better|normal)\b"
 )
 _PAINS = frozenset({"pain", "headache", "chest_pain", "sore_throat", "myalgia"})
 _NEGATIVE_ASK = re.compile(
@@ -130,6 +164,8 @@ class YesNo:
             opposites |= {"ate"} if "good_appetite" in topics else set()
             opposites |= {"exercised"} if "dyspnea" in topics else set()
             opposites |= {"saw_doctor"} if "medication_missed" in topics else set()
+            if "took_medicine" in topics and _TAKES.search(ask.text):
+                opposites |= {name for name in topics if findings[name].kind is FindingKind.SYMPTOM}
             topics = [name for name in topics if name not in opposites]
         return tuple(topics)
 
@@ -140,7 +176,14 @@ class YesNo:
 
         ``evasive``: the reply does something else than answering, so that weak signs do not count.
         """
-        content = self._content(ask, about, statements)
+        kinds = {self._lexicon.findings[name].kind for name in about}
+        if refers := self._list("refers").search(spoken.text):
+            return _unknown(spoken, refers)
+        if FindingKind.ACT in kinds and (later := _NOT_YET.match(spoken.text)):
+            return self._reading(spoken, _Sign(Ternary.NO, Ground.WORD, later.start(), later.end()), (), False)
+        if _COMPARES.search(ask.text) and (unchanged := _UNCHANGED.search(spoken.text)):
+            return self._reading(spoken, _Sign(Ternary.NO, Ground.MANNER, *unchanged.span()), (), False)
+        content = self._content(ask, about, statements, _AFFIRMED.match(spoken.text) is not None)
         signs = [] if content and not evasive else self._signs(spoken, ask, about)
         unsure = self._list("unsure").search(spoken.text) or self._list("deflects").search(spoken.text)
         if content:
@@ -155,9 +198,7 @@ class YesNo:
                 return None
         firm = [each for each in signs if each.ground in (Ground.ECHO, Ground.WORD)]
         if unsure and not _outweighs(firm, unsure):
-            quote = spoken.quote(unsure.start(), unsure.end())
-            scores = {Ternary.YES: 0.08, Ternary.NO: 0.08, Ternary.UNKNOWN: 0.84}
-            return AnswerReading(Ternary.UNKNOWN, quote, 0.84, scores=scores)
+            return _unknown(spoken, unsure)
         for ground in (Ground.ECHO, Ground.WORD, Ground.MANNER):
             of_ground = [each for each in signs if each.ground is ground]
             if of_ground:
@@ -176,7 +217,9 @@ class YesNo:
         scores = {sign.value: sure, other: rest * 0.5, Ternary.UNKNOWN: rest * 0.5}
         return AnswerReading(sign.value, spoken.quote(sign.start, sign.end), sure, scores=scores)
 
-    def _content(self, ask: Spoken, about: Sequence[str], statements: Sequence[Statement]) -> list[_Sign]:
+    def _content(
+        self, ask: Spoken, about: Sequence[str], statements: Sequence[Statement], affirmed: bool
+    ) -> list[_Sign]:
         findings = self._lexicon.findings
         signs: list[tuple[bool, _Sign]] = []
         for each in statements:
@@ -189,7 +232,7 @@ class YesNo:
                 value = Ternary.NO if each.value is Ternary.YES else Ternary.YES
             else:
                 continue
-            value = self._at_time(findings[name].kind, value, each.when, ask)
+            value = self._at_time(findings[name].kind, value, each.when, ask, affirmed)
             signs.append((each.when is When.NOW, _Sign(value, Ground.CONTENT, each.start, each.end)))
         current = [sign for now, sign in signs if now]
         chosen = current or [sign for _, sign in signs]
@@ -197,7 +240,8 @@ class YesNo:
             chosen.sort(key=lambda sign: sign.value is Ternary.YES)
         return chosen
 
-    def _at_time(self, kind: FindingKind, value: Ternary, when: When, ask: Spoken) -> Ternary:
+    def _at_time(self, kind: FindingKind, value: Ternary, when: When, ask: Spoken, affirmed: bool) -> Ternary:
+        """The value at the time that the question means, which may name its own: "today or yesterday", "lately"."""
         if value is not Ternary.YES or when is When.NOW:
             return value
         if when in (When.FAR, When.PLANNED):
@@ -206,7 +250,11 @@ class YesNo:
             case FindingKind.EVENT | FindingKind.STATE:
                 return value
             case FindingKind.ACT:
-                return Ternary.NO if "today" in ask.text else value
+                if affirmed:
+                    return value
+                if _SHORT_WINDOW.search(ask.text):
+                    return value if when is When.YESTERDAY else Ternary.NO
+                return Ternary.NO if "today" in ask.text and not _WINDOW.search(ask.text) else value
             case FindingKind.SYMPTOM:
                 return value if _LATELY.search(ask.text) else Ternary.NO
 
@@ -244,6 +292,9 @@ class YesNo:
         if (symptom or state) and (fine := _at(self._list("fine"), words, begin)):
             sign(Ternary.NO if symptom else Ternary.YES, Ground.MANNER, fine)
             return signs
+        if symptom and (persists := self._list("persists").search(words)) and not self._list("others").search(words):
+            sign(Ternary.YES, Ground.MANNER, persists)
+            return signs
         for at in dict.fromkeys((0, begin)):
             no = _at(self._list("no"), words, at)
             yes = _at(self._list("yes"), words, at)
@@ -254,6 +305,15 @@ class YesNo:
             if yes:
                 sign(Ternary.YES, Ground.WORD, yes)
                 return signs
+        if len(words.split()) <= _FINAL_WORDS and (final := _FINAL.fullmatch(words)):
+            sign(Ternary.YES if final[1] else Ternary.NO, Ground.WORD, final)
+            return signs
+        if (symptom or state) and (poor := _NOT_GOOD.match(words)):
+            sign(Ternary.YES if symptom else Ternary.NO, Ground.MANNER, poor)
+            return signs
+        if kinds and (denied := _NOT.match(words)):
+            sign(Ternary.NO, Ground.MANNER, denied)
+            return signs
         over = self._list("over").search(words)
         if over and symptom and not self._list("negations").search(words, 0, over.start()):
             sign(Ternary.NO, Ground.MANNER, over)
@@ -267,6 +327,13 @@ class YesNo:
                 return signs
             if bad and (symptom or state):
                 sign(Ternary.YES if symptom else Ternary.NO, Ground.MANNER, bad)
+                return signs
+        if FindingKind.ACT in kinds or not kinds:
+            if undone := self._list("not_done").search(words):
+                sign(Ternary.NO, Ground.MANNER, undone)
+                return signs
+            if done := self._list("done").search(words):
+                sign(Ternary.YES, Ground.MANNER, done)
                 return signs
         if FindingKind.ACT in kinds and (planned := self._list("planned").search(words)):
             sign(Ternary.NO, Ground.MANNER, planned)
@@ -289,6 +356,11 @@ class YesNo:
 def _at(phrases: Phrases, words: str, at: int) -> re.Match[str] | None:
     match = phrases.search(words, at)
     return match if match is not None and match.start() == at else None
+
+
+def _unknown(spoken: Spoken, words: re.Match[str]) -> AnswerReading:
+    scores = {Ternary.YES: 0.08, Ternary.NO: 0.08, Ternary.UNKNOWN: 0.84}
+    return AnswerReading(Ternary.UNKNOWN, spoken.quote(*words.span()), scores[Ternary.UNKNOWN], scores=scores)
 
 
 def _outweighs(firm: Sequence[_Sign], unsure: re.Match[str]) -> bool:
