@@ -122,11 +122,12 @@ class Program:
             provider_call_sid=stream.call_sid,
             recording_path=str(recording) if recording else None,
         )
+        journal = CallJournal(store, attempt_id)
         manager = DialogManager(
             dialog,
             self._red_flags[dialog.language],
             rules_for(dialog.language),
-            CallJournal(store, attempt_id),
+            journal,
             recipient_name=recipient.name,
             today=datetime.datetime.now(zoneinfo.ZoneInfo(recipient.time_zone)).date(),
             organisation=self.settings.organisation,
@@ -152,7 +153,7 @@ class Program:
             self._calls.discard(attempt_id)
             if not self._calls:
                 self._no_calls.set()
-            await asyncio.shield(store.run(store.calls.finish, attempt_id, manager.report()))
+            await asyncio.shield(journal.finish(manager.report()))
 
     async def open_stream(self, attempt_id: uuid.UUID, call_sid: str) -> str | None:
         """A one-time token for the answered call of an attempt; None when it is over already."""

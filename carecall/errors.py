@@ -11,6 +11,7 @@ CareCallError
 │   └── DeadlineExceeded
 ├── SpeechError           speech
 ├── StoreError            store
+│   └── StoreUnavailable
 ├── StreamRefused         telephony
 └── SimulationError       simulation
 
@@ -63,6 +64,12 @@ class StoreError(CareCallError):
     """The database refused."""
 
     code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be used at the moment."""
+
+    code = "store_unavailable"
 
 
 class StreamRefused(CareCallError):

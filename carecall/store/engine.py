@@ -19,7 +19,7 @@ from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Session
 
-from carecall.errors import StoreError
+from carecall.errors import StoreError, StoreUnavailable
 from carecall.store import holder
 from carecall.store.personal import Cipher, use_cipher
 from carecall.store.tables import KeyCheckRow
@@ -173,14 +173,16 @@ def _one_clear_line() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
+        kind = StoreError
         match error:
             case IntegrityError():
                 line = f"The database refused: {_first_line(error)}."
             case DBAPIError() if not isinstance(error, DataError | ProgrammingError):
+                kind = StoreUnavailable
                 line = f"The database cannot be used: {_first_line(error)}. Try 'carecall doctor'."
             case _:
                 line = f"The database refused ({type(error).__name__})."
-        raise StoreError(line) from error
+        raise kind(line) from error
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -1,12 +1,18 @@
 """The store as the rest of the program sees it: open it, and ask its repositories."""
 
+import asyncio
+import functools
+import logging
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
+from carecall.domain.report import Report
 from carecall.domain.triage import Alert
 from carecall.domain.turn import Turn
+from carecall.errors import StoreUnavailable
 from carecall.store.attempts import Attempts
 from carecall.store.audit import Audit
 from carecall.store.calls import Calls
@@ -21,6 +27,11 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+logger = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
 def _utc_now() -> datetime:
@@ -73,23 +84,58 @@ class Store:
 
 
 class CallJournal:
-    """Writes a call down while it happens: each method returns when what it was given is on the disk."""
+    """Writes a call down while it happens: each method returns when what it was given is on the disk.
+
+    While the database cannot be used the call goes on: what was to be written is kept, and written in order as soon as
+    it can be, at the latest with the report.
+    """
 
     def __init__(self, store: Store, attempt_id: uuid.UUID) -> None:
         self._store = store
         self._attempt_id = attempt_id
+        self._owed: deque[Callable[[], None]] = deque()
+        self._paying = asyncio.Lock()
 
     async def recipient_turn(self, turn: Turn) -> None:
-        await self._store.run(self._store.calls.add_turn, self._attempt_id, turn)
+        await self._write(self._store.calls.add_turn, self._attempt_id, turn)
 
     async def understood(self, index: int, understanding: "DataclassInstance") -> None:
-        await self._store.run(self._store.calls.add_understanding, self._attempt_id, index, understanding)
+        await self._write(self._store.calls.add_understanding, self._attempt_id, index, understanding)
 
     async def agent_turn(self, turn: Turn) -> None:
-        await self._store.run(self._store.calls.add_turn, self._attempt_id, turn)
+        await self._write(self._store.calls.add_turn, self._attempt_id, turn)
 
     async def alert(self, alert: Alert) -> None:
-        await self._store.run(self._store.calls.raise_alert, self._attempt_id, alert)
+        await self._write(self._store.calls.raise_alert, self._attempt_id, alert)
+
+    async def finish(self, report: Report) -> None:
+        """Ends the call with its report. Raises StoreUnavailable when the database stays away for a minute."""
+        self._owed.append(functools.partial(self._store.calls.finish, self._attempt_id, report))
+        for patience_s in (*_RETRY_AFTER_S, None):
+            try:
+                await self._pay()
+                return
+            except StoreUnavailable:
+                if patience_s is None:
+                    raise
+                await asyncio.sleep(patience_s)
+
+    async def _write(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._owed.append(functools.partial(call, *args, **kwargs))
+        try:
+            await asyncio.shield(self._pay())  # a hang-up must not keep it from the disk
+        except StoreUnavailable as error:
+            logger.error("attempt %s: %d entries are not written yet: %s", self._attempt_id, len(self._owed), error)
+
+    async def _pay(self) -> None:
+        async with self._paying:
+            while self._owed:
+                entry = self._owed.popleft()
+                try:
+                    await self._store.run(entry)
+                except StoreUnavailable:
+                    self._owed.appendleft(entry)
+                    raise
 
 
 def upgrade_database(url: str) -> tuple[str | None, str]:

@@ -31,6 +31,7 @@ class Replace:
     text: str
     topic: str = ""
     source_turn: int | None = None  # index of the turn it was said in
+    followed_up_on: datetime.date | None = None  # when a call asked about the old one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,14 @@ class FollowedUp:
     on: datetime.date
 
 
-Operation = Append | Replace | End | FollowedUp
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The recipient does not want a sentence, nor what it replaced, to be remembered: they are deleted."""
+
+    memory_id: uuid.UUID
+
+
+Operation = Append | Replace | End | FollowedUp | Forget
 
 
 class Memories:
@@ -80,6 +88,10 @@ class Memories:
                         self._end(session, recipient_id, memory_id)
                     case FollowedUp(memory_id, on):
                         _standing(session, recipient_id, memory_id).followed_up_on = on
+                    case Forget(memory_id):
+                        sentences = self._forget(session, _standing(session, recipient_id, memory_id))
+                        subject = f"recipient:{recipient_id}"
+                        note(session, self._database, PROGRAM, "memory.forgotten", subject, sentences=sentences)
                     case _:
                         assert_never(operation)
 
@@ -92,6 +104,7 @@ class Memories:
             topic=new.topic,
             source_attempt_id=source_attempt_id,
             source_turn=new.source_turn,
+            followed_up_on=new.followed_up_on if isinstance(new, Replace) else None,
             created_at=self._database.now(),
         )
         session.add(row)
@@ -102,6 +115,14 @@ class Memories:
         row = _standing(session, recipient_id, memory_id)
         row.ended_at = self._database.now()
         return row
+
+    def _forget(self, session: Session, row: MemoryRow) -> int:
+        """Deletes the sentence and those that it took the place of. Gives their number."""
+        older = session.exec(select(MemoryRow).where(MemoryRow.replaced_by == row.id)).all()
+        sentences = sum(self._forget(session, each) for each in older)
+        session.delete(row)
+        session.flush()
+        return sentences + 1
 
     def forget(self, recipient_id: uuid.UUID, *, actor: str = PROGRAM) -> int:
         """Deletes all that is and was remembered of the person. Gives the number of sentences."""
