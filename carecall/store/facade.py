@@ -123,7 +123,7 @@ class CallJournal:
     async def _write(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         self._owed.append(functools.partial(call, *args, **kwargs))
         try:
-            await asyncio.shield(self._pay())  # a hang-up must not keep it from the disk
+            await self._pay()
         except StoreUnavailable as error:
             logger.error("attempt %s: %d entries are not written yet: %s", self._attempt_id, len(self._owed), error)
 

@@ -289,6 +289,7 @@ class TestJournal:
         for writer in writers:
             writer.cancel()
         await asyncio.gather(*writers, return_exceptions=True)
+        await journal.finish(report())
         store.close()
         with Store.open(url) as reopened:
             assert len(reopened.calls.turns(attempt)) == 10
