@@ -158,7 +158,8 @@ _NEWS = {
 _MEMORY = {Language.ENGLISH: "Known from earlier calls: ", Language.KOREAN: "지난 통화에서 들은 것: "}
 _OF_ITSELF = {
     Language.ENGLISH: re.compile(
-        r"\b(?:I|we|us|me|my|our|myself|mine)\b(?!(?:'m| am) (?:so |very )?(?:sorry|glad)|(?: can)? (?:hear|see|understand)\b)",
+        r"\b(?:I|we|us|me|my|our|myself|mine)\b"
+        r"(?!(?:'m| am) (?:so |very )?(?:sorry|glad)|(?: can)? (?:hear|see|understand)\b)",
         re.IGNORECASE,
     ),
     Language.KOREAN: re.compile(r"(?<![가-힣])(?:저[는도를희]|제[가게]|나[는도]|내가|우리)(?![가-힣])"),
@@ -178,6 +179,38 @@ _GLOOM = {
         r"\b(?:pain\w*|ache\w*|sore|sick|hurt\w*|bad|not|no|hard|tough|sad|lonely)\b", re.IGNORECASE
     ),
     Language.KOREAN: re.compile("아프|아픈|힘드|힘들|못 |않|외로|속상|걱정"),
+}
+_PRAISE = {
+    Language.ENGLISH: re.compile(
+        r"\b(?:good|great|nice|lovely|wonderful|fun|relaxing|delicious|exciting|interesting|amusing|refreshing"
+        r"|productive|rewarding|amazing|fantastic|enjoyable|tasty|pleasant|cos[yz]y|peaceful|sweet|charming|special"
+        r"|impressive|comforting|perfect|beautiful|delightful|joyful|satisfying|glad|pleased|delighted|congratulations"
+        r"|well done)\b",
+        re.IGNORECASE,
+    ),
+    Language.KOREAN: re.compile(
+        "좋으[시셨]|좋[네군아습]|즐거우|즐겁|재미있|재밌|맛있|다행|기쁘|기뻐|뿌듯|든든|행복|멋지|대단|훌륭|축하|흐뭇|반가우|잘하셨|신나"
+    ),
+}
+_PLEASANT = {
+    Language.ENGLISH: re.compile(
+        r"\b(?:good|great|nice|lovely|fine|better|happy|enjoy\w*|lov(?:e|ed)|laugh\w*|fun|well|champion"
+        r"|like a (?:log|baby|dream)"
+        r"|negative|best|proud|pleased|glad|made|making|cook\w*|bak(?:e|ed|ing)|soup|stew|cake|pie|breakfast"
+        r"|lunch|dinner|supper|tea|coffee|ate|eggs?|porridge|garden\w*|plant(?:s|ed|ing)|grow(?:s|ing)?|grew|tomato\w*|flowers?"
+        r"|roses|pick(?:ed|ing)|walk(?:ed|s)?(?! with)|swim\w*|swam|danc\w*|sing(?:ing)?|sang|knit\w*|sew(?:ing|ed)?"
+        r"|paint\w*|read(?:ing)?|book|paper|crossword|puzzle|jigsaw|music|radio|choir|television|telly|tv|film|church"
+        r"|pray|mass|park|lake|sea(?:side)?|beach|trip|holiday|shopping|market|bingo|chess|cards|played|playing|won|beat"
+        r"|finished|fixed|built|volunteer\w*|exercises?|yoga|nap|slept|friends?|visit(?:ed|ing|s)?|came to see"
+        r"|(?:great-?)?grand\w+|daughter|son|sister|baby|birthday|wedding|anniversary|party|dog|cat|puppy|kitten|ducks?|birds?|letter"
+        r"|married|born|passed (?:his|her|the)|was an? \w+ for)\b",
+        re.IGNORECASE,
+    ),
+    Language.KOREAN: re.compile(
+        "좋|잘|맛있|즐거|재밌|재미|기뻐|기쁘|웃|신나|손[주녀자]|아들|딸|며느리|사위|친구|동생|먹었|먹고|끓|만들|담갔|담가|심었|심고|텃밭|꽃|상추"
+        "|키우|키운|노래|춤|걷|걸었|산책|운동|체조|경로당|복지관|교회|성당|절에|여행|구경|시장|놀|화투|윷|바둑|장기|드라마|텔레비|책|그림|뜨개"
+        "|강아지|고양이|생일|잔치|합격|결혼|태어|졸업|취직|이겼|고쳤|나았|나아|낫네|편안|개운|푹"
+    ),
 }
 _FIRST_SENTENCE = re.compile(r".{2,}?[.!?。…]+(?=\s|$)")
 _HANGUL = re.compile(r"[가-힣]")
@@ -215,7 +248,7 @@ class WarmSentences:
         self._memories = tuple(_fenced(memory) for memory in memories[:2])
         self.dropped: Counter[str] = (
             Counter()
-        )  # by reason: late, failed, form, script, itself, cold, gloomy, repeated, or a bound
+        )  # by reason: late, failed, form, script, itself, cold, gloomy, unfounded, repeated, or a bound
 
     def wanted(self, reply: str) -> bool:
         """Whether there is something in the reply to be warm about: more than a yes or no."""
@@ -247,12 +280,14 @@ class WarmSentences:
             return None
         first = _FIRST_SENTENCE.match(" ".join(written.split()).strip("\"'“”‘’ "))
         sentence = "" if first is None else first.group(0)
-        if (fault := self._fault(sentence, context, feeling)) is not None:
+        if (fault := self._fault(sentence, reply, context, feeling)) is not None:
             self._drop(fault)
             return None
         return sentence
 
-    def _fault(self, sentence: str, context: tuple[tuple[Speaker, str], ...], feeling: Feeling) -> str | None:
+    def _fault(
+        self, sentence: str, reply: str, context: tuple[tuple[Speaker, str], ...], feeling: Feeling
+    ) -> str | None:
         letters, hangul = len(_LETTER.findall(sentence)), len(_HANGUL.findall(sentence))
         if not letters or len(sentence.split()) > MOST_WORDS or any(sign in sentence for sign in "?{}<>:*"):
             return "form"
@@ -265,6 +300,12 @@ class WarmSentences:
             return "cold"
         if feeling is Feeling.GOOD and _GLOOM[self._language].search(sentence):
             return "gloomy"
+        if (
+            feeling is not Feeling.GOOD
+            and _PRAISE[self._language].search(sentence)
+            and not _PLEASANT[self._language].search(reply)
+        ):
+            return "unfounded"
         if any(sentence == text for _, text in context):
             return "repeated"
         violation = bounds.check(sentence, context, self._language, feeling=feeling)

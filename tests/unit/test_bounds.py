@@ -71,6 +71,46 @@ def test_repeating_noting_declining_and_emergency_numbers_are_in_bounds(
     assert kind_of(said, sentence, language) is None
 
 
+@pytest.mark.parametrize(
+    ("language", "said", "sentence"),
+    [
+        (EN, "I woke up three times", "Three wake-ups is not normal."),
+        (EN, "I've been coughing since yesterday", "Coughing since yesterday is a sign of illness."),
+        (EN, "I'm in good spirits", "Good spirits are a sign of a happy life."),
+        (EN, "I slept like a log", "A good night's sleep is important."),
+        (EN, "I smoke about ten a day", "Smoking a lot is unhealthy."),
+        (EN, "there was some blood", "Blood in the toilet is not good."),
+        (EN, "my blood pressure was 180", "High blood pressure is concerning."),
+        (EN, "I've put on weight", "A weight gain is not good."),
+        (EN, "I had eggs", "Eggs are bad for your cholesterol."),
+        (EN, "I walk every day", "Walking is good for your blood pressure."),
+        (EN, "my son never calls", "Your son should be ashamed of himself."),
+        (KO, "밤에 세 번 깨", "밤에 세 번 깨는 건 정상이 아니에요."),
+        (KO, "밥 먹었어", "잘 드시는 건 건강하다는 신호예요."),
+        (KO, "매일 걸어", "걷는 게 혈압에 좋아요."),
+        (KO, "네 시간 자", "네 시간은 너무 적게 주무시는 거예요."),
+        (KO, "아들이 전화도 안 해", "아드님이 불효자네요."),
+    ],
+)
+def test_what_was_said_is_heard_and_not_judged(language: Language, said: str, sentence: str) -> None:
+    assert kind_of(said, sentence, language) is BoundsClass.JUDGEMENT
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("I woke up three times", "Three wake-ups last night must be tiring."),
+        ("the doctor found a lump", "A lump found by the doctor must be worrying."),
+        ("my hearing aid whistles", "A hearing aid that whistles sounds annoying."),
+        ("I feel like a burden to everyone", "Feeling like a burden to everyone must be hard."),
+        ("I go to church on Sundays", "Church on Sundays sounds important to you."),
+        ("I saw my daughter", "Seeing your daughter must have been nice."),
+    ],
+)
+def test_a_warm_sentence_that_judges_nothing_is_in_bounds(said: str, sentence: str) -> None:
+    assert kind_of(said, sentence, EN) is None
+
+
 def test_the_same_words_are_in_or_out_by_what_was_said_before() -> None:
     sentence = "I'm glad you slept well."
     assert kind_of("I slept like a log", sentence, EN) is None

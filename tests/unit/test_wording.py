@@ -206,6 +206,19 @@ async def test_good_news_is_not_met_with_gloom() -> None:
     assert await written("A log of pain is not a twinge.", said, feeling=Feeling.GOOD) == (None, {"gloomy": 1})
 
 
+@pytest.mark.parametrize(
+    ("said", "reply"),
+    [
+        ("I gave my savings to a man on the phone", "Giving savings to a stranger sounds nice."),
+        ("I take my sleeping pill with a brandy", "A brandy with a sleeping pill sounds relaxing."),
+        ("I had a funny turn in the shop", "A funny turn in the shop must be amusing."),
+        ("I've got the sugar, the diabetes", "Good news on diabetes."),
+    ],
+)
+async def test_what_is_not_known_to_be_pleasant_is_not_praised(said: str, reply: str) -> None:
+    assert await written(reply, said) == (None, {"unfounded": 1})
+
+
 async def test_the_prompt_keeps_one_prefix_and_fences_what_was_said() -> None:
     model = Scripted("That sounds lovely.")
     warm = WarmSentences(model, Language.ENGLISH, deadline_s=1.0, memories=("Keeps hens.", "Has a son.", "Third."))
