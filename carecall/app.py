@@ -8,7 +8,7 @@ import uuid
 import zoneinfo
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal
 
 from fastapi import FastAPI, Response
@@ -23,6 +23,7 @@ from carecall.dialog.understanding.rules import rules_for
 from carecall.dialog.wording import Wording, may_write, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
+from carecall.domain.report import Outcome
 from carecall.errors import SettingsError, SpeechError
 from carecall.llm import LanguageModel
 from carecall.llm.factory import make_language_model
@@ -149,11 +150,15 @@ class Program:
             )
             for latency in latencies:
                 logger.info("turn_latency %s", json.dumps({name: round(s, 3) for name, s in asdict(latency).items()}))
+            report = manager.report()
+        except BaseException:
+            report = replace(manager.report(), outcome=Outcome.INTERRUPTED)
+            raise
         finally:
             self._calls.discard(attempt_id)
             if not self._calls:
                 self._no_calls.set()
-            await asyncio.shield(journal.finish(manager.report()))
+            await asyncio.shield(journal.finish(report))
 
     async def open_stream(self, attempt_id: uuid.UUID, call_sid: str) -> str | None:
         """A one-time token for the answered call of an attempt; None when it is over already."""

@@ -34,18 +34,20 @@ async def hold_call(
 ) -> list[TurnLatency]:
     """Talk until the dialog ends or the line drops; returns the latency of every answer.
 
-    With ``recording`` the call's audio is written there (stereo, recipient left, agent right).
+    With ``recording`` the call's audio is written there (stereo, recipient left, agent right). Raises what made the
+    conversation impossible, once the line is closed.
     """
     patience = patience or Patience()
     clock = CallClock()
     latency = LatencyObserver()
     with Recording(recording, TELEPHONE_RATE) if recording else nullcontext() as tape:
+        dialog = DialogProcessor(manager, clock, turn_strategies(patience))
         pipeline = Pipeline(
             [
                 transport.input(),
                 VADProcessor(vad_analyzer=voice_activity(patience)),
                 stt,
-                DialogProcessor(manager, clock, turn_strategies(patience)),
+                dialog,
                 tts,
                 transport.output(),
                 SpokenProcessor(manager, clock),
@@ -68,4 +70,6 @@ async def hold_call(
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(worker)
         await runner.run()
+    if dialog.failure is not None:
+        raise dialog.failure
     return latency.turns

@@ -1,6 +1,7 @@
 """Joins the dialog manager to the line: the recipient's words go in, the agent's sentences come out as text frames."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -24,6 +25,8 @@ from pipecat.utils.text.base_text_aggregator import TextType
 
 from carecall.dialog.manager import DialogManager, Sentence
 from carecall.speech.whisper import NOTHING_RECOGNISED
+
+logger = logging.getLogger(__name__)
 
 _NOISE_S = 1.0  # something shorter that has no words in it is taken for a cough or a slammed door
 _IDLE_S = 7.0  # silence after the agent's turn until it asks whether somebody is there
@@ -54,6 +57,7 @@ class DialogProcessor(UserTurnProcessor):
         self._speech_began: float | None = None
         self._speech_ended = 0.0
         self._speaking: asyncio.Task[None] | None = None
+        self.failure: Exception | None = None  # what made the conversation impossible
         self.add_event_handler("on_user_turn_stopped", self._turn_stopped)
         self.add_event_handler("on_user_turn_idle", self._idle)
 
@@ -100,6 +104,14 @@ class DialogProcessor(UserTurnProcessor):
         self._speaking = self.create_task(self._speak(sentences), "speak")
 
     async def _speak(self, sentences: AsyncGenerator[Sentence, None]) -> None:
+        try:
+            await self._speak_all(sentences)
+        except Exception as error:  # noqa: BLE001 - a dead line is worse than a call that ends
+            logger.error("the conversation failed: %s", type(error).__name__)
+            self.failure = error
+            await self.push_frame(EndWorkerFrame(), FrameDirection.UPSTREAM)
+
+    async def _speak_all(self, sentences: AsyncGenerator[Sentence, None]) -> None:
         opened = False
         async with aclosing(sentences):
             async for sentence in sentences:

@@ -37,7 +37,7 @@ from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.rules import rules_for
 from carecall.domain.language import Language
 from carecall.domain.report import Outcome
-from carecall.domain.turn import Speaker
+from carecall.domain.turn import Speaker, Turn
 from carecall.speech.whisper import NOTHING_RECOGNISED
 from carecall.voice.dialog_processor import CallClock, DialogProcessor
 from carecall.voice.spoken_processor import SpokenProcessor
@@ -226,6 +226,21 @@ async def test_a_short_noise_is_no_turn_and_the_agent_says_again_what_it_cut_off
     assert line.heard == []
     assert len(line.said) == 2
     assert line.said[0] == line.said[1]
+
+
+async def test_a_conversation_that_fails_ends_the_call_instead_of_falling_silent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = Line()
+
+    async def broken(_journal: MemoryJournal, _turn: Turn) -> None:
+        raise RuntimeError("Anna said something")
+
+    monkeypatch.setattr(MemoryJournal, "recipient_turn", broken)
+    await line.run(*turn("Yes, this is Anna."))
+    assert any(isinstance(frame, EndWorkerFrame) for frame in line.up)
+    assert "the conversation failed: RuntimeError" in caplog.text
+    assert "Anna" not in caplog.text
 
 
 async def test_the_line_is_closed_when_all_is_said() -> None:
