@@ -6,14 +6,14 @@ import json
 import logging
 import uuid
 import zoneinfo
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import Literal
 
 from fastapi import FastAPI, Response
 
-from carecall import __version__
+from carecall import __version__, call_memory
 from carecall.dialog import bounds
 from carecall.dialog.definition import Dialog, RedFlag
 from carecall.dialog.files import dialog_names, find_dialog
@@ -23,10 +23,11 @@ from carecall.dialog.understanding.rules import rules_for
 from carecall.dialog.wording import Wording, may_write, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
-from carecall.domain.report import Outcome
-from carecall.errors import SettingsError, SpeechError
+from carecall.domain.report import Outcome, Report
+from carecall.errors import SettingsError, SpeechError, StoreError
 from carecall.llm import LanguageModel
 from carecall.llm.factory import make_language_model
+from carecall.memory.recall import FollowUp
 from carecall.settings import Environment, Settings
 from carecall.speech.factory import Speech
 from carecall.speech.phrases import PhraseCache
@@ -73,6 +74,7 @@ class Program:
         for language in Language:
             rules_for(language)
             bounds.vocabulary_for(language)
+            call_memory.load(language)
             try:
                 self.speech.load(language)
             except SpeechError as error:
@@ -124,16 +126,19 @@ class Program:
             recording_path=str(recording) if recording else None,
         )
         journal = CallJournal(store, attempt_id)
+        today = datetime.datetime.now(zoneinfo.ZoneInfo(recipient.time_zone)).date()
+        follow_ups = await call_memory.recall_for(store, recipient.id, dialog.language, today)
         manager = DialogManager(
             dialog,
             self._red_flags[dialog.language],
             rules_for(dialog.language),
             journal,
             recipient_name=recipient.name,
-            today=datetime.datetime.now(zoneinfo.ZoneInfo(recipient.time_zone)).date(),
+            today=today,
             organisation=self.settings.organisation,
             language_model=self.language_model,
             llm_deadline_s=self.settings.llm_deadline_s,
+            follow_ups=follow_ups,
         )
         shared = self.shared_lines(dialog)
         own = [line for line in manager.vetted_lines() if line not in shared]
@@ -158,7 +163,22 @@ class Program:
             self._calls.discard(attempt_id)
             if not self._calls:
                 self._no_calls.set()
-            await asyncio.shield(journal.finish(report))
+            await asyncio.shield(self._finish(journal, attempt_id, report, follow_ups, today))
+
+    async def _finish(
+        self,
+        journal: CallJournal,
+        attempt_id: uuid.UUID,
+        report: Report,
+        follow_ups: Sequence[FollowUp],
+        today: datetime.date,
+    ) -> None:
+        """Writes the report, then what is remembered of the call: a memory that fails takes no report with it."""
+        await journal.finish(report)
+        try:
+            await call_memory.remember(self.store, attempt_id, report, follow_ups, today)
+        except StoreError as error:
+            logger.warning("nothing was remembered of attempt %s: %s", attempt_id, error)
 
     async def open_stream(self, attempt_id: uuid.UUID, call_sid: str) -> str | None:
         """A one-time token for the answered call of an attempt; None when it is over already."""

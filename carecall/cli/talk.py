@@ -5,11 +5,11 @@ import dataclasses
 import datetime
 import json
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,9 +30,13 @@ from carecall.domain.report import Report
 from carecall.errors import SimulationError
 from carecall.llm import LanguageModel
 from carecall.llm.factory import make_language_model
+from carecall.memory.recall import FollowUp
 from carecall.settings import Settings, settings
 from carecall.simulation.scenario import Scenario, load_scenario, scenario_files
 from carecall.simulation.text_call import Result, TextLine, run_text_call
+
+if TYPE_CHECKING:
+    from carecall.call_memory import Remembered
 
 _NAMES = {Language.ENGLISH: "Dorothy Hale", Language.KOREAN: "김순자"}
 
@@ -48,17 +52,23 @@ def chat(
     dialog: Annotated[str, typer.Argument(help="A dialog's name, such as wellbeing.en.")],
     name: Annotated[str, typer.Option(help="Whom the call is for.")] = "",
     llm: Annotated[str, typer.Option(help="none, local, or the URL of an OpenAI-compatible server.")] = "",
-    store: Annotated[bool, typer.Option(help="Keep the call in the database.")] = True,
+    store: Annotated[bool, typer.Option(help="Keep the call, and what it is remembered by, in the database.")] = True,
+    date: Annotated[datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day of the call.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Talk with CareCall by text: an empty line is silence, the end of the input hangs up."""
     effective = _with_llm(settings(), llm)
     call = find_dialog(effective.dialogs_dir, dialog)
-    report = asyncio.run(_chat(call, name or _NAMES[call.language], effective, store=store, quiet=as_json))
+    day = date.date() if date else datetime.date.today()
+    name = name or _NAMES[call.language]
+    report, remembered = asyncio.run(_chat(call, name, effective, day, store=store, quiet=as_json))
     if as_json:
-        typer.echo(json.dumps(report_json(report), ensure_ascii=False, indent=2))
-    else:
-        print_report(report)
+        shown = report_json(report) | ({"memory": dataclasses.asdict(remembered)} if remembered else {})
+        typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        return
+    print_report(report)
+    if remembered is not None:
+        print_memory(remembered)
 
 
 def simulate(
@@ -154,6 +164,18 @@ def print_report(report: Report) -> None:
         console.print(f"noted: “{escape(note)}”")
 
 
+def print_memory(remembered: "Remembered") -> None:
+    """Shows on the terminal what is remembered of the recipient, before and after a call, and why."""
+    console = Console()
+    for title, sentences in (("Memory before", remembered.before), ("Memory after", remembered.after)):
+        console.print(f"\n[bold]{title}[/bold]")
+        for sentence in sentences or ("nothing",):
+            console.print(f"  {escape(sentence)}")
+    for decision in remembered.decisions:
+        about = "".join(f" ← {old}" for old in decision.stored if old != decision.new)
+        console.print(f"{decision.operation}: {escape(decision.new + about)}", highlight=False)
+
+
 def _shown(finding: Finding) -> str:
     if isinstance(finding.value, float):
         return f"{finding.value:g}" + (f" {finding.unit}" if finding.unit else "")
@@ -181,26 +203,46 @@ async def _language_model(effective: Settings) -> AsyncIterator[LanguageModel | 
             await model.close()
 
 
-async def _chat(dialog: Dialog, name: str, effective: Settings, *, store: bool, quiet: bool) -> Report:
+async def _chat(
+    dialog: Dialog, name: str, effective: Settings, day: datetime.date, *, store: bool, quiet: bool
+) -> "tuple[Report, Remembered | None]":
+    from carecall.call_memory import recall_for, remember
     from carecall.store import CallJournal, Store
 
     async with _language_model(effective) as model:
         if model is not None and may_write(model, dialog.language):
             await model.warm(warm_prefix(dialog.language))
         if not store:
-            return await _talk(_manager(dialog, name, effective, MemoryJournal(), model), quiet=quiet)
-        with Store.open(effective.database, secret=effective.secret_key.get_secret_value(), upgrade=True) as kept:
+            return await _talk(_manager(dialog, name, effective, MemoryJournal(), model, day), quiet=quiet), None
+        secret, clock = effective.secret_key.get_secret_value(), _clock_on(day)
+        with Store.open(effective.database, secret=secret, upgrade=True, clock=clock) as kept:
             attempt = await kept.run(kept.attempts.ad_hoc, dialog, name, dialog.language)
             await kept.run(kept.attempts.advance, attempt, AttemptState.IN_PROGRESS)
-            manager = _manager(dialog, name, effective, CallJournal(kept, attempt), model)
+            recipient = (await kept.run(kept.attempts.get, attempt)).recipient_id
+            follow_ups = await recall_for(kept, recipient, dialog.language, day)
+            manager = _manager(dialog, name, effective, CallJournal(kept, attempt), model, day, follow_ups)
             try:
-                return await _talk(manager, quiet=quiet)
+                report = await _talk(manager, quiet=quiet)
             finally:
                 await kept.run(kept.calls.finish, attempt, manager.report())
+            return report, await remember(kept, attempt, report, follow_ups, day)
+
+
+def _clock_on(day: datetime.date) -> Callable[[], datetime.datetime]:
+    """A clock that runs on that day, from noon of UTC, which is the same day nearly everywhere."""
+    noon = datetime.datetime.combine(day, datetime.time(12), tzinfo=datetime.UTC)
+    ahead = noon - datetime.datetime.now(datetime.UTC)
+    return lambda: datetime.datetime.now(datetime.UTC) + ahead
 
 
 def _manager(
-    dialog: Dialog, name: str, effective: Settings, journal: Journal, model: LanguageModel | None
+    dialog: Dialog,
+    name: str,
+    effective: Settings,
+    journal: Journal,
+    model: LanguageModel | None,
+    today: datetime.date,
+    follow_ups: Sequence[FollowUp] = (),
 ) -> DialogManager:
     return DialogManager(
         dialog,
@@ -208,10 +250,11 @@ def _manager(
         rules_for(dialog.language),
         journal,
         recipient_name=name,
-        today=datetime.date.today(),
+        today=today,
         organisation=effective.organisation,
         language_model=model,
         llm_deadline_s=effective.llm_deadline_s,
+        follow_ups=follow_ups,
     )
 
 
