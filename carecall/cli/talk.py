@@ -152,6 +152,8 @@ def print_report(report: Report) -> None:
     """Shows a report on the terminal: each value with the words it rests on."""
     console = Console()
     console.print(f"\n[bold]{report.outcome}[/bold] · {report.urgency} · {report.dialog_id}.{report.dialog_language}")
+    if report.summary:
+        console.print(escape(report.summary), highlight=False)
     table = Table("finding", "value", "said", box=None, header_style="bold", padding=(0, 2, 0, 0))
     for finding in report.findings:
         quotes = " … ".join(f"“{evidence.quote}”" for evidence in finding.evidence)

@@ -14,6 +14,7 @@ from carecall.dialog.identity import says_to_be
 from carecall.dialog.intake import SURE
 from carecall.dialog.journal import Journal
 from carecall.dialog.state import Heard, Script, Stage, State
+from carecall.dialog.summary import summarise
 from carecall.dialog.understanding.llm_layer import read_by_model, reliability_of
 from carecall.dialog.understanding.meaning import AnswerReading, Asked, Intent, Understanding
 from carecall.dialog.understanding.merge import merge
@@ -203,7 +204,7 @@ class DialogManager:
         agenda = [question.code for question in self._dialog.agenda if question.code in findings]
         volunteered = [code for code in findings if code not in agenda]
         alerts = (*state.alerts, *triage(findings, self._dialog.triage))
-        return Report(
+        report = Report(
             dialog_id=self._dialog.id,
             dialog_language=self._dialog.language,
             dialog_version=self._dialog.version,
@@ -213,6 +214,7 @@ class DialogManager:
             alerts=tuple(sorted(alerts, key=lambda alert: alert.urgency.rank)),
             notes=state.notes,
         )
+        return replace(report, summary=summarise(report, self._dialog))
 
     async def _take_in(self, turn: Turn) -> Feeling:
         """Writes the turn down, understands it and decides; returns how it is to be met."""
