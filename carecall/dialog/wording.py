@@ -213,6 +213,9 @@ _PLEASANT = {
     ),
 }
 _FIRST_SENTENCE = re.compile(r".{2,}?[.!?。…]+(?=\s|$)")
+_FIGURE = re.compile(  # a number or a span that the person has not said is made up
+    r"\d+|\b(?:two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|twice|days?|weeks?|months?|years?)\b"
+)
 _HANGUL = re.compile(r"[가-힣]")
 _LATIN = re.compile(r"[A-Za-z]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -306,6 +309,9 @@ class WarmSentences:
             and not _PLEASANT[self._language].search(reply)
         ):
             return "unfounded"
+        said = " ".join((reply, *(text for speaker, text in context if speaker is Speaker.RECIPIENT)))
+        if set(_FIGURE.findall(sentence.lower())) - set(_FIGURE.findall(said.lower())):
+            return "figure"
         if any(sentence == text for _, text in context):
             return "repeated"
         violation = bounds.check(sentence, context, self._language, feeling=feeling)

@@ -190,6 +190,13 @@ async def test_a_sentence_out_of_bounds_is_dropped_by_its_class() -> None:
     assert dropped == {"promise": 1}
 
 
+@pytest.mark.parametrize("made_up", ["A bad hip for two days must be hard.", "I am sorry, 3 bad nights are hard."])
+async def test_a_figure_that_nobody_said_is_not_repeated(made_up: str) -> None:
+    sentence, dropped = await written(made_up, "my hip has been awful since Tuesday", feeling=Feeling.BAD)
+    assert sentence is None
+    assert dropped == {"figure": 1}
+
+
 async def test_there_is_no_relief_after_bad_news() -> None:
     sentence, _ = await written("That is wonderful news.", "I fell down the stairs", feeling=Feeling.BAD)
     assert sentence is None
