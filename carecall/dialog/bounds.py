@@ -6,7 +6,7 @@ excuses it. The checks lean to refusing: a vetted phrase is spoken instead, so a
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -21,6 +21,7 @@ from carecall.domain.turn import Speaker
 from carecall.settings import settings
 
 _LATIN_KEY, _HANGUL_KEY = 4, 2  # letters of a word by which it is known again
+_FOREIGN = 2  # content words neither heard before nor of kindness, from which a sentence is of something else
 _MOST_READ = 2000  # characters of a text that are looked at; the agent's sentences are far shorter
 
 
@@ -42,6 +43,7 @@ class BoundsClass(StrEnum):
     FORCED_YES_NO = "forced_yes_no"
     OTHER_PEOPLE = "other_people"  # their private matters
     JUDGEMENT = "judgement"  # of health, habits or people, where listening was wanted
+    UNFOUNDED = "unfounded"  # brings in what nobody spoke of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class _BoundsFile(VocabularyFile):
     word: list[str]
     stop: list[str]
     earlier: list[str]
+    kindness: list[str] = []
     trouble: list[str]
     no_trouble: list[str]
     relieved: list[str]
@@ -97,6 +100,7 @@ class _Vocabulary:
     word: Phrases  # group 1: the part of a content word that is compared
     stop: Phrases  # words that carry no content, matched whole
     earlier: Phrases  # speaks of an earlier call
+    kindness: Phrases | None  # content words of kindness, of the call and of declining, matched whole; None: no such check
 
 
 def check(
@@ -118,6 +122,8 @@ def check(
         for rule in vocabulary.rules:
             if (found := rule.say.search(part)) and not before.excuses(rule, part):
                 return Violation(rule.kind, found.group(0).strip())
+        if len(foreign := before.foreign_to(part)) >= _FOREIGN:
+            return Violation(BoundsClass.UNFOUNDED, foreign[0])
     return None
 
 
@@ -139,6 +145,15 @@ class _Before:
         if rule.after_trouble and not self._trouble(sentence):
             return True
         return rule.needs_source and self._has_source(sentence)
+
+    def foreign_to(self, sentence: str) -> list[str]:
+        """The content words of the sentence that nobody has said and that are not of kindness."""
+        kindness = self._vocabulary.kindness
+        if kindness is None:
+            return []
+        known = set[str]().union(*(self._content(text) for _, text in self._turns))
+        words = {match.group(1).lower(): match.group(0) for match in self._words(sentence)}
+        return [word for key, word in words.items() if key not in known and not kindness.fullmatch(word)]
 
     def _echoes(self, pattern: Phrases, sentence: str) -> bool:
         named = {_key(match) for match in pattern.finditer(sentence)}
@@ -180,11 +195,11 @@ class _Before:
 
     def _content(self, text: str) -> set[str]:
         """The content words of a text, in the form in which they are compared."""
-        return {
-            match.group(1).lower()
-            for match in self._vocabulary.word.finditer(text)
-            if not self._vocabulary.stop.fullmatch(match.group(0))
-        }
+        return {match.group(1).lower() for match in self._words(text)}
+
+    def _words(self, text: str) -> Iterator[Match[str]]:
+        stop = self._vocabulary.stop
+        return (match for match in self._vocabulary.word.finditer(text) if not stop.fullmatch(match.group(0)))
 
 
 def _pieces(border: Phrases, text: str) -> list[str]:
@@ -240,4 +255,5 @@ def vocabulary_for(language: Language) -> _Vocabulary:
         word=phrases("word", file.word),
         stop=phrases("stop", file.stop),
         earlier=phrases("earlier", file.earlier),
+        kindness=phrases("kindness", file.kindness) if file.kindness else None,
     )
