@@ -78,5 +78,5 @@ $(DONE)/venv: pyproject.toml | $(DONE)/system
 	[ -x $(BIN)/python ] || { echo "==> Creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	echo "==> Installing CareCall (the first time llama.cpp is compiled, which takes 3 to 8 minutes)"
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --no-warn-script-location --editable '.[local,piper,dev]' | grep -vE '^Requirement already satisfied|^  *(Using cached|Downloading )' || [ $${PIPESTATUS[0]} -eq 0 ]
+	$(BIN)/python -m pip install --no-warn-script-location --editable '.[local,piper,dev]' | grep --line-buffered -vE '^Requirement already satisfied|^  *(Using cached|Downloading )' || [ $${PIPESTATUS[0]} -eq 0 ]
 	touch $@
