@@ -73,6 +73,7 @@ class Clause:
     asking: bool = False
     bare: bool = False  # names things without a predicate: "열이요"
     now: bool = False  # names the present: "지금은"
+    rhetorical: tuple[tuple[int, int], ...] = ()  # "why would I not": I do
     unsure: tuple[tuple[int, int], ...] = ()  # "I do not know", "I cannot remember"
 
     @property
@@ -181,7 +182,7 @@ def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: L
     since = _SINCE.search(piece) is not None
     long_ago = _LONG_AGO.search(piece) is not None and not since
     lasting = _spans("lasting", text, start, end, lexicon)
-    asked_why = [match.span() for match in _RHETORICAL.finditer(text, start, end)]
+    asked_why = tuple(match.span() for match in _RHETORICAL.finditer(text, start, end))
     denials = tuple(
         (first, last)
         for first, last in _spans("negations", text, start, end, lexicon)
@@ -201,6 +202,7 @@ def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: L
         supposed=has("hypothetical"),
         planned=has("plans"),
         asking=_QUESTION.search(piece) is not None,
+        rhetorical=asked_why,
         unsure=() if _EMPHATIC.search(piece) else _spans("unsure", text, start, end, lexicon),
         bare=not any(start <= token.start < end and token.tag in _PREDICATES for token in tokens),
         now=_NOW.search(piece) is not None,

@@ -16,6 +16,9 @@ _PLACELESS = re.compile(r"안|못|몬|암|하나도|어디|아[무프픈파플]"
 _NOT_SO = re.compile(r"(?:안|못)\s?(?:해|하|나[요와네고]|그래|그렇|아[프파])|없|읎")
 _FEELINGS = frozenset({"low_mood", "loneliness"})
 _OF_OTHERS = re.compile(r"워[하해]|어[하해]|대[요]?\s*[.]?$|더라|하[더셔시]|[하한]다[고네]")
+_NEVER_ALONE = re.compile(
+    r"(?:별로|거의|전혀|도?통|하나도|꼼짝|엄두도?|아무도|한 ?발[짝자도]*|아직|아무것도|뻔)\s*\Z"
+)  # need a "not"
 _NO_PHRASES = Phrases()
 _PAST_TENSE = re.compile(r"[았었했갔왔였렸졌쳤났](?!으면)")
 
@@ -42,7 +45,11 @@ def _cover(spans: Sequence[Span]) -> Span:
 
 def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> Statement | None:
     """What the clause says of the finding; None when it does not speak of it."""
-    absent = [match.span() for match in phrases.absent.finditer(text, clause.start, clause.end)]
+    absent = [
+        match.span()
+        for match in phrases.absent.finditer(text, clause.start, clause.end)
+        if not _overlap([match.span()], clause.rhetorical)
+    ]
     present = [match.span() for match in phrases.present.finditer(text, clause.start, clause.end)]
     if name == "medication_missed" and clause.planned and not present and not _PAST_TENSE.search(clause.text):
         return Statement(name, Ternary.YES, clause.span, clause, weak=True) if absent else None
@@ -56,7 +63,9 @@ def statement(name: str, phrases: FindingPhrases, text: str, clause: Clause) -> 
         outside = [each for each in clause.negations if not _within(each, absent)]
         inside = len(outside) < len(clause.negations)
         first, last = _cover(absent)
-        turned = not inside and any(-1 <= first - end <= 1 or 0 <= start - last <= 4 for start, end in outside)
+        turned = not (inside or _NEVER_ALONE.search(text[first:last])) and any(
+            -1 <= first - end <= 1 or 0 <= start - last <= 4 for start, end in outside
+        )
         spans = [*absent, *(outside if turned else [])]
         value = Ternary.YES if turned else Ternary.NO
         return Statement(name, value, _cover(spans), clause, text[first:last])
@@ -174,7 +183,7 @@ def statements(
     found: list[Statement] = []
     last: list[Statement] = []
     for clause in clauses:
-        if clause.supposed:
+        if clause.supposed and "뻔" not in clause.text:
             continue
         here = _spoken_of(findings, text, clause, usable)
         if also and all(each.id == "pain" and _PLACELESS.match(each.words) for each in here):

@@ -33,6 +33,7 @@ _COMMON = frozenset({"하", "있", "없", "되", "보", "주", "것", "거", "�
 _WHO_ARE_YOU = re.compile(
     r"(?:님|씨|어르신|할머니|할아버지|선생님|여사님|본인)[가이은]?\s?(?:이?[세신]가?요|맞|이신|되[세시]|계)"
 )
+_THAT_IS_ME = re.compile(r"\s*(?:맞|네|예|그래|그렇|응|어 |접니다|전데|저예요|저여|나[요여야]|내가|제가|그런데요)")
 _NOT_ME = re.compile(r"\s*(?:아니|아닌|아뇨|아녀|아닙|안 ?계|없[는어])")
 
 
@@ -89,6 +90,8 @@ def intent_of(
     named = named_intent(text, ask, lexicon)
     if named is not None:
         return named[0]
+    if _WHO_ARE_YOU.search(ask) and _THAT_IS_ME.match(text):
+        return Intent.ANSWER
     if only_fillers(text, lexicon):
         return Intent.UNCLEAR
     if answers or on_topic:

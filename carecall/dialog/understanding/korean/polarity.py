@@ -19,6 +19,7 @@ FEVER_FROM_C = 37.5  # degrees Celsius from which a temperature is a fever
 _RELATED = {
     "pain": ("headache", "sore_throat", "chest_pain", "myalgia"),
     "low_mood": ("loneliness",),
+    "loneliness": ("low_mood",),
 }
 _WINDOW = re.compile(
     r"어제 ?오늘|어제나 오늘|오늘이?나 ?어제|며칠|이번 ?주|지난|일주일|최근|그동안|"
@@ -109,6 +110,9 @@ _ADVERBS = re.compile(
 )
 _AGREES_WARMLY = re.compile(r"\s*(?:응|그럼|암|하모|그래|그려)(?= (?!뭐|저|그|근데|그런데|글))")
 _LACKING = re.compile(r"(?<!왜 )(?<!왜)없[어지다네고는]")
+_OF_VISITORS = frozenset({"met_someone", "phoned"})  # what others do is the answer
+_PLAIN_WORDS = 5  # letters of a statement that says more than "yes"
+_WELL = re.compile(r"(?<![가-힣])잘(?![가-힣])|덕분|덕에|좋[아은네습]|걱정")
 _AGREES = re.compile(r"\s*(?:네|예|응|어|그럼|맞)[\s,.]")
 
 
@@ -175,7 +179,7 @@ def yes_or_no(
         value = opening
         if value is Ternary.YES and ask.negative:
             value = Ternary.NO
-            if lexicon.phrases("somewhat").search(tail) or re.search(r"있", tail):
+            if lexicon.phrases("somewhat").search(tail) or re.search(r"있", tail) or _states(tail, end, clauses):
                 value = Ternary.YES
         word = text[start:end]
         if value is Ternary.NO and re.match(r"괜찮", word) and not ask.of_trouble:
@@ -187,6 +191,16 @@ def yes_or_no(
     return _by_predicate(text, ask, clauses, tokens, lexicon)
 
 
+def _states(tail: str, after: int, clauses: Sequence[Clause]) -> bool:
+    """Whether the words after a "yes" tell of something without denying or praising it."""
+    if len(re.sub(r"\W", "", tail)) < _PLAIN_WORDS or _WELL.search(tail):
+        return False
+    told = [each for each in clauses if each.end > after and not each.bare]
+    return bool(told) and not any(
+        each.negations or each.fine or each.over or each.other or each.asking or each.planned for each in told
+    )
+
+
 def _by_content(
     text: str, ask: Ask, clauses: Sequence[Clause], stated: Sequence[Statement], *, evasive: bool
 ) -> AnswerReading | None:
@@ -195,7 +209,7 @@ def _by_content(
         each
         for each in stated
         if each.id in wanted
-        and (not each.clause.other or own_feeling(each, text))
+        and (not each.clause.other or each.id in _OF_VISITORS or own_feeling(each, text))
         and not each.clause.asking
         and not _echo(each, text, evasive=evasive)
     ]

@@ -46,7 +46,7 @@ _BAD_NEWS = re.compile(
 _ABOUT_MEDICINE = re.compile(r"(?<![가-힣])약(?!속|간|국|수|초|혼|과)|[혈감당알]{1}[가-힣]{0,2}약|인슐린|복용|주사기")
 _TAKEN_FOR = re.compile(
     r"(?:아파|아프|심해|나서|나[고니]|쑤셔|걸려|때문에|땜에|감기|몸살|두통)[가-힣 ]{0,6}"
-    r"\s(?:진통제|해열제|감기약|약)[을를]?\s?(?:한 ?알 )?(?:먹|지어|사)"
+    r"\s(?:진통제|해열제|감기약|약)[을를]?\s?(?:한 ?알 )?(?:먹|지어|사)|약[을]? ?먹고 ?나[서니]"
 )
 _GOES_ON = re.compile(
     r"(?:더|계속|자꾸|여전히|아직도?|심하게|밤에|아침에|조금씩?|가끔|"
@@ -150,9 +150,8 @@ class KoreanRules:
             for name, phrases in self._lexicon.findings.items()
             if name in ask.findings or phrases.kind not in WELCOME
         )
-        if "medication_missed" in ask.findings:
-            pass
-        elif not _ABOUT_MEDICINE.search(text) or _TAKEN_FOR.search(text) or self._none_to_take(text):
+        spoken_of = "medication_missed" in ask.findings or _ABOUT_MEDICINE.search(text) is not None
+        if not spoken_of or _TAKEN_FOR.search(text) or self._none_to_take(text):
             usable -= {"medication_missed"}
         also = {
             name: (self._lexicon.phrases(f"asked_{name}"), self._lexicon.phrases(f"asked_no_{name}"))

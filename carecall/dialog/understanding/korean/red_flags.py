@@ -15,6 +15,7 @@ _DENIED_AFTER = re.compile(
 )
 _AROUND = 160  # characters before and after a match that may change what it means
 _MOST_LOOKED_AT = 24  # matches beyond the part read whole, so that no text takes long
+_TOLD = re.compile(r"[았었했]|[은ㄴ한던] ?적|던 ")  # past tense
 _NEARBY_BEFORE, _NEARBY_AFTER = 40, 40  # a rambling reply comes without full stops
 _SENTENCE = re.compile(r"[.?!\n]+")
 _RECOVERED = re.compile(
@@ -92,6 +93,12 @@ def _counts(
     if _NOT_HERE.search(sentence):
         return False
     mine = [each for each in clauses if each.start < end and start < each.end]
+    if mine and _TOLD.search(mine[-1].text):
+        for each in reversed([each for each in clauses if first <= each.start < start]):
+            if each.now:
+                break
+            if each.long_ago:
+                return False
     if any(each.long_ago for each in mine) and not re.search(r"지금도|아직도|요즘도|또", sentence):
         return False
     if mine and mine[-1].supposed and name not in ("suicidal_intent", "abuse_or_violence"):
