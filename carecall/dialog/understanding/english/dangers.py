@@ -63,7 +63,8 @@ class Dangers:
         own_negation = re.match(r"(?:\w+ ){0,3}(?:not|no|nothing|never|nobody)\b", match[0])
         pattern = _NEGATED_FIRMLY if own_negation else _NEGATED
         before = self._list("not_negations").mask(text[begin : match.start()])
-        return bool(pattern.search(before)) and not re.search(r"\b(?:but|just|because|and)\b[^_]*$", before)
+        denial = pattern.search(before)
+        return denial is not None and not re.search(r"\b(?:but|just|because|and)\b", before[denial.start() :])
 
     def _is_elsewhere(self, near: Sequence[Clause], text: str, clause: Clause, match: re.Match[str]) -> bool:
         begin = min(clause.start, match.start())

@@ -31,6 +31,7 @@ _IT_IS_ME = re.compile(
     r"(?:(?:yes|well|hello|oh) )*(?:speaking|(?:this|that|it) is (?:he|she|him|her|me|i|yes)|in person|i am)"
     r"(?: (?:dear|love|who is calling))?$"
 )
+_ECHOED = re.compile(r"\b(i (?:do|did|have|am|can|could|will|would)) (i)\b")  # "I do, I have to": no "do I have to"
 _WORD = re.compile(r"[a-z']+")
 
 
@@ -42,7 +43,7 @@ class Intents:
 
     def acts(self, spoken: Spoken, ask: Spoken) -> Intent | None:
         """What the reply does, when it plainly does something else than answering."""
-        text = spoken.text
+        text = _ECHOED.sub(r"\1 _ \2", spoken.text)
         identity = self._list("identity_asks").search(ask.text) is not None
         if identity and _IT_IS_ME.match(text):
             return Intent.ANSWER

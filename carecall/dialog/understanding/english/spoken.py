@@ -110,7 +110,7 @@ _WHOLE = {
     "c": "celsius", "f": "fahrenheit", "°": "degrees", "½": "and a half", "¼": "and a quarter",
     "¾": "and three quarters",
 }  # fmt: skip
-_NEGATED = re.compile(r"(do|does|did|is|are|was|were|have|has|had|could|would|should|must|might|need)n'?t")
+_NEGATED = re.compile(r"(do|does|did|is|are|was|were|have|has|had|could|would|should|must|might|need|dare)n'?t")
 _ENDINGS = (("'ll", "will"), ("'ve", "have"), ("'re", "are"), ("'m", "am"), ("'d", "would"))
 _PRONOUNS_IS = frozenset(
     ["it", "that", "there", "here", "he", "she", "what", "who", "where", "how", "this", "everything", "nothing", "when"]
@@ -129,7 +129,7 @@ def _expand(word: str, following: str) -> str:
         if word.endswith(ending):
             return f"{word.removesuffix(ending)} {full}".strip()
     if word.endswith("'s"):
-        stem = word[:-2]
+        stem = _WHOLE.get(word[:-2], word[:-2])
         return f"{stem} is" if stem in _PRONOUNS_IS else f"{stem} s"
     if word == "ill" and _ILL.match(following):
         return "i will"

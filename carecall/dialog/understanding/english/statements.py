@@ -58,6 +58,7 @@ _DENIED_AFTER = re.compile(
 _THIRD_PERSON_VERB = re.compile(
     r"(?:and |or )(?:a|an|some|the)\b|(?:and |who |but )?(?:has|is|was|s|had|keeps|kept|got|went|fell|can|could|with)\b"
 )
+_PARTICLE = re.compile(r"(?:oh |well )*(?:no|nope|nah) (?:my |the )?")  # "no head's all right" answers and affirms
 _ANAPHOR = re.compile(
     r"(?:and |but |so |yes |no |though |although |then |well |now |thankfully |luckily |i think |thank god |oh )*"
     r"(?:(?:it|that|they|them|those|this|these|both|all of it|all|mine|which|the \w+(?: \w+)?|all that|that \w+ \w+) )"
@@ -134,6 +135,8 @@ class Statements:
         value = present
         if self._denied_within(name, text[start:end], present):
             value = not value
+        if not present and _PARTICLE.fullmatch(denials, clause.start, start):
+            clause = replace(clause, start=start)
         reach = clause if present else replace(clause, start=max(clause.start, _words_back(denials, start, _NEAR)))
         if self.denied(spoken, denials, reach, start) or _DENIED_AFTER.fullmatch(after):
             value = not value
@@ -229,7 +232,7 @@ class Statements:
         yield from found
         yield from self._ellipses(spoken, found)
         for clause in spoken.clauses:
-            if any(clause.start <= each.start < clause.end for each in found):
+            if any(clause.start <= each.start < clause.end for each in found if self._troubles(each)):
                 continue
             before = [each for each in found if each.start < clause.start and each.value is Ternary.YES]
             words = denials[clause.start : clause.end]
@@ -256,6 +259,9 @@ class Statements:
                 kind = self._lexicon.findings[name].kind
                 if kind is FindingKind.SYMPTOM:
                     yield Statement(name, Ternary.NO, clause.start, clause.end)
+
+    def _troubles(self, statement: Statement) -> bool:
+        return self._lexicon.findings[statement.id].kind in (FindingKind.SYMPTOM, FindingKind.EVENT)
 
     def _without_lesser(self, spoken: Spoken, found: list[Statement]) -> list[Statement]:
         """Nausea without vomiting is nausea still."""

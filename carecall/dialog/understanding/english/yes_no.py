@@ -1,7 +1,7 @@
 """Yes or no in English: the truth of what was asked, whatever word the reply opens with."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -30,7 +30,8 @@ _ECHO = re.compile(
     r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier|rather|quite|"
     r"somewhat|a little|a lot|no|really|honestly|truly|mostly|often|usually|again|and then|now and|most days|"
     r"every day|every time|all the time|as it happens|as a matter of fact|thankfully|unfortunately|sadly|my dear|"
-    r"thank god|thank goodness|on and off|from time to time|of late|this week|last night))*$"
+    r"thank god|thank goodness|on and off|from time to time|of late|this week|last night|you know|you see|mind you))*"
+    r"(?:$| (?=(?:i|but|every|most|when|whenever|because)\b))"
 )
 _FINAL = re.compile(
     r"(?:^|.* )(?:(yes|yeah|yep|aye)|(no|nope|nah))(?: (?:dear|love|thanks|thank you|sir|madam|i am afraid))*$"
@@ -38,6 +39,18 @@ _FINAL = re.compile(
 _FINAL_WORDS = 8
 _AFFIRMED = re.compile(
     r"(?:(?:oh|well|why|and|so|yes) )*(?:yes|yeah|yep|yup|aye|of course|certainly|indeed|i (?:have|did|do|am))\b"
+)
+_UNABLE = re.compile(r"i (?:can|could) not (?!say|complain|tell|think|remember|recall|see|be)\w+")
+_PRESUMED_WORDS = 14
+_TOLD = re.compile(
+    r"\bi (?:have )?(?:just |only |also |even |already )?(?:been (?:\w+ing|to|out|round|over|up|down)|went|walked|took|"
+    r"did|saw|met|visited|popped|drove|cycled|swam|danced|cleaned|washed|cooked|baked|mowed|dug|weeded|swept|"
+    r"shopped|bought|fetched|collected|posted|carried|climbed|stretched|played)\b"
+)
+_ASKS_BACK = re.compile(
+    r"(?:oh |well |but |and |sorry |now )*"
+    r"(?:(?:is|are|was|does|do|did) (?:that|it|this|you|these|those|they)\b(?! know)|"
+    r"(?:what|which) (?:sort|kind|one|ones|do you mean|would that|exactly)\b)"
 )
 _TAKES = re.compile(r"\b(?:take|took|taken|taking)\b")
 _NOT_YET = re.compile(r"(?:(?:oh|well|no|nope|yes|i have|have|haven) )*not (?:had (?:it|them|any|anything) )?yet\b")
@@ -177,12 +190,16 @@ class YesNo:
         ``evasive``: the reply does something else than answering, so that weak signs do not count.
         """
         kinds = {self._lexicon.findings[name].kind for name in about}
+        if _ASKS_BACK.match(spoken.text):
+            return None
         if refers := self._list("refers").search(spoken.text):
             return _unknown(spoken, refers)
         if FindingKind.ACT in kinds and (later := _NOT_YET.match(spoken.text)):
             return self._reading(spoken, _Sign(Ternary.NO, Ground.WORD, later.start(), later.end()), (), False)
         if _COMPARES.search(ask.text) and (unchanged := _UNCHANGED.search(spoken.text)):
             return self._reading(spoken, _Sign(Ternary.NO, Ground.MANNER, *unchanged.span()), (), False)
+        if not about and _COMPARES.search(ask.text) and (worse := self._trouble(statements)):
+            return self._reading(spoken, _Sign(Ternary.YES, Ground.CONTENT, worse.start, worse.end), (), False)
         content = self._content(ask, about, statements, _AFFIRMED.match(spoken.text) is not None)
         signs = [] if content and not evasive else self._signs(spoken, ask, about)
         unsure = self._list("unsure").search(spoken.text) or self._list("deflects").search(spoken.text)
@@ -203,8 +220,24 @@ class YesNo:
             of_ground = [each for each in signs if each.ground is ground]
             if of_ground:
                 chosen = of_ground[0] if ground is Ground.WORD else of_ground[-1]
+                if FindingKind.SYMPTOM in kinds and chosen.value is Ternary.YES:
+                    chosen = self._is_over(spoken.text, chosen, signs) or chosen
                 return self._reading(spoken, chosen, signs, False)
         return None
+
+    def _trouble(self, statements: Sequence[Statement]) -> Statement | None:
+        kinds = (FindingKind.SYMPTOM, FindingKind.EVENT)
+        findings = self._lexicon.findings
+        return next(
+            (each for each in statements if each.value is Ternary.YES and findings[each.id].kind in kinds), None
+        )
+
+    def _is_over(self, text: str, chosen: _Sign, signs: Sequence[_Sign]) -> _Sign | None:
+        """What is said after a yes to a symptom, that it has gone: "I did earlier but it's passed"."""
+        over = self._list("over")
+        return next(
+            (each for each in signs if each.start >= chosen.end and over.search(text, each.start, each.end)), None
+        )
 
     def _reading(self, spoken: Spoken, sign: _Sign, all_signs: Sequence[_Sign], unsure: bool) -> AnswerReading:
         sure = _RELIABILITY[sign.ground]
@@ -265,7 +298,22 @@ class YesNo:
             signs.extend(self._signs_of(spoken, clause, about, negative))
         if not signs and not about:
             signs.extend(_repeats_ask(spoken, ask, self._list("negations")))
+        if not signs and about:
+            signs.extend(self._presumed(spoken, about))
         return signs
+
+    def _presumed(self, spoken: Spoken, about: Sequence[str]) -> Iterator[_Sign]:
+        """What a reply in words of its own most likely means: a trouble named is there, a thing told of is done."""
+        kinds = {self._lexicon.findings[name].kind for name in about}
+        text = spoken.text
+        if spoken.question or len(text.split()) > _PRESUMED_WORDS or self._list("others").search(text):
+            return
+        if self._list("hypothetical").search(text) or self._list("past_far").search(text):
+            return
+        cue = self._list("troubles") if kinds & {FindingKind.SYMPTOM, FindingKind.EVENT} else _TOLD
+        found = cue.search(text) if FindingKind.STATE not in kinds else None
+        if found and not self._list("negations").search(text, 0, found.start()):
+            yield _Sign(Ternary.YES, Ground.MANNER, *found.span())
 
     def _signs_of(self, spoken: Spoken, clause: Clause, about: Sequence[str], negative: bool) -> list[_Sign]:
         kinds = {self._lexicon.findings[name].kind for name in about}
@@ -298,6 +346,9 @@ class YesNo:
         for at in dict.fromkeys((0, begin)):
             no = _at(self._list("no"), words, at)
             yes = _at(self._list("yes"), words, at)
+            if symptom and (unable := _UNABLE.match(words, at)):
+                sign(Ternary.YES, Ground.MANNER, unable)
+                return signs
             if no and (not yes or no.end() >= yes.end()):
                 if not re.match(r" (?:problem|bother|trouble|worries)", words[no.end() :]):
                     sign(Ternary.NO, Ground.WORD, no)
@@ -332,7 +383,8 @@ class YesNo:
             if undone := self._list("not_done").search(words):
                 sign(Ternary.NO, Ground.MANNER, undone)
                 return signs
-            if done := self._list("done").search(words):
+            done = self._list("done").search(words)
+            if done and not self._list("planned").search(words, 0, done.start()):
                 sign(Ternary.YES, Ground.MANNER, done)
                 return signs
         if FindingKind.ACT in kinds and (planned := self._list("planned").search(words)):
@@ -365,7 +417,7 @@ def _unknown(spoken: Spoken, words: re.Match[str]) -> AnswerReading:
 
 def _outweighs(firm: Sequence[_Sign], unsure: re.Match[str]) -> bool:
     """Whether a firm word stands against the doubt, as in "no, I couldn't say why"."""
-    return any(each.start < unsure.start() and each.ground is Ground.WORD for each in firm) and not any(
+    return any(each.end <= unsure.start() and each.ground is Ground.WORD for each in firm) and not any(
         each.start > unsure.start() for each in firm
     )
 
