@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -32,6 +33,7 @@ __all__ = ["DialogManager", "Sentence"]
 
 _CONTEXT = 12  # turns that bounds are checked against
 _UMBRELLA = 3  # a question about more findings than this names none of them: a bare no is no word on each
+_BEFORE_LAST_SENTENCE = re.compile(r"^.*[.!?] +(?=\S)", re.DOTALL)
 _HEARD_WHOLE = 0.6  # share of a question that must have gone out for it to count as put
 
 
@@ -316,7 +318,7 @@ class DialogManager:
         if state.candidate is not None:
             return Asked(_asks_if_right(self._question_text, self._dialog.texts.confirm), AnswerType.YES_NO)
         if state.stage is Stage.IDENTITY:
-            return Asked(self._question_text, AnswerType.YES_NO)
+            return Asked(_BEFORE_LAST_SENTENCE.sub("", self._question_text), AnswerType.YES_NO)
         if question is None:
             return Asked(self._question_text)
         about = question.about if len(question.about) <= _UMBRELLA else ()

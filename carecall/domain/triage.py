@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from carecall.domain.finding import Evidence, Finding, Findings, FindingValue, Ternary
+from carecall.domain.finding import Evidence, Findings, FindingValue, Ternary
 
 
 class Urgency(StrEnum):
@@ -118,7 +118,7 @@ class Alert:
 
 
 def triage(findings: Findings, rules: Sequence[TriageRule]) -> tuple[Alert, ...]:
-    """The alerts that the rules raise, most urgent first; each rests on the evidence of the findings it speaks of."""
+    """The alerts that the rules raise, most urgent first; each rests on the evidence of the findings that raised it."""
     alerts = [
         Alert(rule.id, rule.urgency, rule.reason, _evidence(rule.when, findings))
         for rule in rules
@@ -128,13 +128,19 @@ def triage(findings: Findings, rules: Sequence[TriageRule]) -> tuple[Alert, ...]
 
 
 def _evidence(condition: Condition, findings: Findings) -> tuple[Evidence, ...]:
-    found: list[Finding] = [findings[code] for code in findings_of(condition) if code in findings]
-    return tuple(
-        evidence
-        for finding in found
-        if not isinstance(finding.value, Ternary) or finding.value is not Ternary.NO
-        for evidence in finding.evidence
-    )
+    """What the parts of a condition that hold rest on."""
+    match condition:
+        case Is(code) | Between(code):
+            return findings[code].evidence if holds(condition, findings) else ()
+        case Count(codes):
+            present = [code for code in codes if _value(findings, code) == Ternary.YES]
+            return tuple(evidence for code in present for evidence in findings[code].evidence)
+        case AllOf(conditions) | AnyOf(conditions):
+            parts = [each for each in conditions if holds(each, findings)]
+            found = [evidence for each in parts for evidence in _evidence(each, findings)]
+            return tuple(dict.fromkeys(found))
+        case _:
+            assert_never(condition)
 
 
 def urgency_of(alerts: Sequence[Alert]) -> Urgency:

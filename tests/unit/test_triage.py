@@ -192,3 +192,22 @@ def test_active_monitoring_asks_for_more_only_when_there_is_cause(
     dialog = find_dialog(DIALOGS, "active-monitoring.ko")
     open_ = {each.code for each in dialog.agenda if each.when is not None and holds(each.when, found(**said))}
     assert open_ == asked
+
+
+def test_an_alert_rests_on_what_raised_it_and_on_nothing_else() -> None:
+    findings = {
+        "ate": Finding("ate", Ternary.NO, (Evidence(1, "not a bite"),)),
+        "slept_well": Finding("slept_well", Ternary.YES, (Evidence(2, "slept well"),)),
+        "health_problem": Finding("health_problem", Ternary.YES, (Evidence(3, "my back"),)),
+        "temperature": Finding("temperature", Missing.NO_ANSWER, (Evidence(4, "no thermometer"),)),
+    }
+    when = AnyOf(
+        (
+            AllOf((Is("ate", ("no",)), Is("health_problem", ("yes",)))),
+            AllOf((Is("health_problem", ("yes",)), Is("slept_well", ("no",)))),
+            Between("temperature", at_least=38.0),
+            Count(("slept_well", "health_problem"), 3),
+        )
+    )
+    (alert,) = triage(findings, [TriageRule("several", Urgency.URGENT, when, "Several.")])
+    assert [each.quote for each in alert.evidence] == ["not a bite", "my back"]
