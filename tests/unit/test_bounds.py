@@ -97,6 +97,18 @@ def test_what_was_said_is_heard_and_not_judged(language: Language, said: str, se
 
 
 @pytest.mark.parametrize(
+    ("language", "said", "sentence"),
+    [
+        (EN, "the bins were collected", "Bamboo furniture lasts a decade."),
+        (EN, "my shoes are new", "Prunes and figs move the bowels."),
+        (KO, "신을 새로 샀어", "대나무 가구는 십 년을 간대요."),
+    ],
+)
+def test_a_sentence_of_things_nobody_spoke_of_is_out(language: Language, said: str, sentence: str) -> None:
+    assert kind_of(said, sentence, language) is BoundsClass.UNFOUNDED
+
+
+@pytest.mark.parametrize(
     ("said", "sentence"),
     [
         ("I woke up three times", "Three wake-ups last night must be tiring."),
