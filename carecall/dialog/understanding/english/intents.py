@@ -31,6 +31,8 @@ _IT_IS_ME = re.compile(
     r"(?:(?:yes|well|hello|oh) )*(?:speaking|(?:this|that|it) is (?:he|she|him|her|me|i|yes)|in person|i am)"
     r"(?: (?:dear|love|who is calling))?$"
 )
+_NOT_NOW = re.compile(r"(?:no |well )*not (?:right |just )?now(?: (?:thanks|thank you|dear|love))?")
+_TIME = re.compile(r"\b(?:time|talk|chat|moment|minute|speak|speaking|questions?|hello)\b")
 _ECHOED = re.compile(r"\b(i (?:do|did|have|am|can|could|will|would)) (i)\b")  # "I do, I have to": no "do I have to"
 _WORD = re.compile(r"[a-z']+")
 
@@ -48,7 +50,9 @@ class Intents:
         if identity and _IT_IS_ME.match(text):
             return Intent.ANSWER
         for intent in _ORDER:
-            if self._of(intent).search(text):
+            if self._of(intent).search(text) and not (
+                intent is Intent.CALL_LATER and _NOT_NOW.fullmatch(text) and not _TIME.search(ask.text)
+            ):
                 return intent
             if intent is Intent.WRONG_PERSON and identity and self._list("wrong_person_asked").search(text):
                 return intent

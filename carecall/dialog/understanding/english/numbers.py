@@ -282,8 +282,9 @@ _SLEEP_START = re.compile(
 _SLEEP_END = re.compile(r"\b(?:up|woke|wake|awake|till|til|until|to|rose|got up|out of bed|rise|alarm|and)\b")
 _NO_SLEEP = re.compile(
     r"\b(?:not (?:a|one|had a|got a|sleep a|get a|have a) (?:single )?wink|wink|none(?: at all)?|"
-    r"no sleep|not at all|(?:did|have) not (?:sleep|slept)(?: at all| a wink)?$|zero)\b"
+    r"no sleep|never (?:slept|sleep|got any)|not at all|(?:did|have) not (?:sleep|slept)(?: at all| a wink)?$|zero)\b"
 )
+_FEW = 2  # words
 _HOURS = re.compile(r"^(?: or so| or thereabouts| good| solid| full| straight| whole)* hours?\b")
 _MINUTES = re.compile(r"^ (?:minutes|mins)\b")
 
@@ -364,7 +365,8 @@ def _clock_span(text: str) -> Number | None:
     if len(times) < 2:
         return None
     start, end = times[0], times[-1]
-    if not (_SLEEP_START.search(text[: start[2]]) and _SLEEP_END.search(text[start[3] : end[2]])):
+    alone = len(text[: start[2]].split()) <= _FEW  # "half past ten till six"
+    if not ((alone or _SLEEP_START.search(text[: start[2]])) and _SLEEP_END.search(text[start[3] : end[2]])):
         return None
     difference = (end[0] - start[0]) % 12
     if difference == 0:

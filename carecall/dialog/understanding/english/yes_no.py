@@ -40,7 +40,9 @@ _FINAL_WORDS = 8
 _AFFIRMED = re.compile(
     r"(?:(?:oh|well|why|and|so|yes) )*(?:yes|yeah|yep|yup|aye|of course|certainly|indeed|i (?:have|did|do|am))\b"
 )
-_UNABLE = re.compile(r"i (?:can|could) not (?!say|complain|tell|think|remember|recall|see|be)\w+")
+_UNABLE = re.compile(
+    r"i (?:can|could) (?:not|hardly|barely|scarcely) (?!say|complain|tell|think|remember|recall|see|be)\w+"
+)
 _PRESUMED_WORDS = 14
 _TOLD = re.compile(
     r"\bi (?:have )?(?:just |only |also |even |already )?(?:been (?:\w+ing|to|out|round|over|up|down)|went|walked|took|"
