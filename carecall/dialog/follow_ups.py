@@ -6,6 +6,7 @@ from dataclasses import replace
 from carecall.dialog.definition import Dialog, Question
 from carecall.domain.finding import AnswerType
 from carecall.memory.extraction import topic_of
+from carecall.memory.memory import Topic
 from carecall.memory.recall import FollowUp
 from carecall.memory.sense import sense
 
@@ -30,9 +31,15 @@ def with_follow_ups(dialog: Dialog, follow_ups: Sequence[FollowUp]) -> Dialog:
 
 
 def _place(agenda: Sequence[Question], follow_up: FollowUp, dialog: Dialog) -> int:
-    for place, question in enumerate(agenda):
-        topics = {topic_of(ask, dialog.language) for ask in question.ask}
-        if follow_up.memory.topic in topics and not question.remembered and question.when is None:
+    topic = follow_up.memory.topic
+    topics = [
+        []
+        if question.remembered or question.when is not None
+        else [topic_of(ask, dialog.language) for ask in question.ask]
+        for question in agenda
+    ]
+    for place, named in enumerate(topics):
+        if named[:1] == [topic] or (named[:1] == [Topic.OTHER] and topic in named):
             return place
     return 0
 

@@ -18,6 +18,10 @@ from carecall.domain.finding import (
 )
 
 ENOUGH_DOUBT = 2  # times that someone says that they do not know
+_BARE = frozenset(
+    ["yes", "yeah", "yep", "no", "nope", "well", "네", "예", "응", "어", "아니", "아니요", "아니오", "아뇨"]
+)
+_STORY = 8  # words
 SURE = 0.6  # a reading below this confidence is confirmed before it is recorded
 
 _PLAUSIBLE: dict[Unit, tuple[float, float]] = {
@@ -75,10 +79,15 @@ def _answer(state: State, heard: Heard, asked: Question) -> tuple[State, Candida
     stated = _implied(asked, heard.understanding.volunteered, {})
     if stated is not None and stated[0] is not value and str(stated[0]) in asked.bad:
         return state, None
-    if reading.confidence < SURE and stated is None:
+    if stated is None and (reading.confidence < SURE or _lost_in_talk(reading, heard)):
         state = _unusable(state, heard, asked)
         return state, Candidate(value, heard.evidence(reading.quote), reading.layer)
     return _record(state, asked, value, heard.evidence(reading.quote), reading.layer), None
+
+
+def _lost_in_talk(reading: AnswerReading, heard: Heard) -> bool:
+    """Whether a long story holds no more of an answer than its "well, no": that may open any story."""
+    return reading.quote.strip(" .,!?").casefold() in _BARE and len(heard.text.split()) >= _STORY
 
 
 def _stated(state: State, heard: Heard, asked: Question) -> bool:

@@ -210,3 +210,17 @@ async def test_danger_beside_a_request_to_forget_is_still_heard() -> None:
     report = talk.manager.report()
     assert report.outcome is Outcome.EMERGENCY
     assert report.urgency is Urgency.EMERGENCY
+
+
+@pytest.mark.parametrize(
+    ("name", "story"),
+    [
+        ("wellbeing.en", "no but you see the neighbour has this cat and it dug up the garden"),
+        ("wellbeing.ko", "아니 글쎄 옆집 할머니가 고양이를 키우는데 그 고양이가 화단을 다 파헤쳐 놨지 뭐야"),
+    ],
+)
+async def test_a_no_that_only_opens_a_story_is_not_taken_for_an_answer(name: str, story: str) -> None:
+    talk = await begun(name)
+    await talk.hear(story)
+    assert talk.value("ate") is Missing.NOT_ASKED
+    assert talk.asking == "ate"
