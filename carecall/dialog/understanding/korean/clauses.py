@@ -47,6 +47,7 @@ _SURFACE_CUT = re.compile(
 _NAMED_WITH = re.compile(r"(?:열|기침|두통|설사|콧물|오한|가래|몸살|미열|인후통|복통|현기증|통증)하고\Z")
 _MOCKED = re.compile(r"(?:괜찮|멀쩡|말짱)[가-힣]{0,2}\s?(?:뭐가|뭘|무슨|개뿔|뭔)")
 _EMPHATIC = re.compile(r"(?:몇|얼마나|어찌나|을매나|월매나|어떻게나).{0,12}(?:는지|은지|던지|지)\s?(?:몰|모르)")
+_GIVEN_BY = re.compile(r"[가-힣 ]{0,8}(?:준|온|보낸|만든|끓인|담근|쑨|한) [가-힣]")  # "the soup that my daughter made"
 _DEGREE = re.compile(r".{0,7}(?:정도|만큼|지경)")
 _KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말(?=[고아라자았기]|$)|나서|보[니면])")
 _RHETORICAL = re.compile(r"왜\s?(?:안|못|없)")  # "why would there be none": there is
@@ -154,6 +155,8 @@ def clauses_of(text: str, tokens: Sequence[Token], lexicon: Lexicon) -> tuple[Cl
             continue
         clause = _marked(start, end, tokens, text, lexicon)
         names_other = lexicon.phrases("others").search(text, start, end)
+        if names_other and _GIVEN_BY.match(text, names_other.end()):
+            names_other = None
         names_self = lexicon.phrases("selves").search(text, start, end)
         if names_self and (not names_other or names_other.start() < names_self.start()):
             other = household = False

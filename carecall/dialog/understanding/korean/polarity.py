@@ -60,8 +60,12 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
         named = tuple(name for name, phrases in lexicon.findings.items() if phrases.topic.search(text))
         if len(named) > 1 and "pain" in named:
             named = tuple(each for each in named if each != "pain")
+    if "medication_missed" in named:
+        named = tuple(each for each in named if each not in ("ate", "drank_water"))
     of_act = any(lexicon.findings[each].kind in WELCOME for each in named)
     opposite = lexicon.phrases("opposite_asks").search(text) is not None and not of_act
+    if len(named) == 1 and f"trouble_{named[0]}" in lexicon.lists:
+        opposite = lexicon.phrases(f"trouble_{named[0]}").search(text) is None
     inherent = [match.span() for each in named for match in lexicon.findings[each].present.finditer(text)]
     negative = any(
         not any(start <= match.start() < end for start, end in inherent)
@@ -279,12 +283,15 @@ def _by_predicate(
         if clause.lasting and ask.of_trouble:
             return _scored(Ternary.YES, 0.7, clause.text.strip())
         if ask.of_trouble and not clause.negations and _GOES_ON.search(tail) and len(re.sub(r"\W", "", tail)) <= _SHORT:
-            return _scored(Ternary.NO if ask.denied else Ternary.YES, 0.65, clause.text.strip())
+            concurs = re.search(r"그[래렇]", tail) is not None
+            return _scored(Ternary.NO if ask.denied and not concurs else Ternary.YES, 0.65, clause.text.strip())
         if stems & ask.stems or (re.search(r"있", clause.text) and "있" in ask.stems):
             value = Ternary.NO if len(clause.negations) % 2 or (clause.planned and not ask.of_trouble) else Ternary.YES
             if ask.denied or (ask.opposite and stems & {"아프"}):
                 value = _flipped(value)
             return _scored(value, 0.7, clause.text.strip())
+        if ask.opposite and (poor := lexicon.phrases("poorly").search(text, *clause.span)):
+            return _scored(Ternary.NO, 0.7, poor.group(0))
         if ask.of_act and clause.planned:
             return _scored(Ternary.NO, 0.65, clause.text.strip())
         if (somewhat := lexicon.phrases("somewhat").search(text, *clause.span)) and ask.of_trouble:

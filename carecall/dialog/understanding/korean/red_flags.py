@@ -14,7 +14,7 @@ _DENIED_AFTER = re.compile(
     r"(?:지|질|진|지는|지도)\s?(?:않|안 |못)|[지질]\s?않)"
 )
 _AROUND = 160  # characters before and after a match that may change what it means
-_MOST_LOOKED_AT = 24  # matches beyond the part read whole, so that no text takes long
+_MOST_LOOKED_AT = 12  # matches beyond the part read whole, so that no text takes long
 _TOLD = re.compile(r"[았었했]|[은ㄴ한던] ?적|던 ")  # past tense
 _NEARBY_BEFORE, _NEARBY_AFTER = 40, 40  # a rambling reply comes without full stops
 _SENTENCE = re.compile(r"[.?!\n]+")
