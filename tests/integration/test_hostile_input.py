@@ -139,7 +139,7 @@ async def test_an_instruction_changes_no_other_finding(name: str, text: str) -> 
     assert {code for code in after if code not in before} <= {
         without.manager.asking.code if without.manager.asking else ""
     }
-    assert report.outcome in (Outcome.HUNG_UP, Outcome.SAID_GOODBYE)  # anybody may end a call; nobody completes it so
+    assert report.outcome is not Outcome.COMPLETED
 
 
 @settings(max_examples=100, deadline=None)
