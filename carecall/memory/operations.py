@@ -60,6 +60,10 @@ def _decide(new: Sense, stored: Sequence[Sense]) -> Decision:
         operation = _compare(new, old)
         if operation is not None:
             return Decision(new.text, operation, (old.text,))
+    if new.tone is Tone.ENDED and not new.subjects:
+        over = [old for old in stored if old.troubles & new.troubles and old.tone is Tone.TROUBLE]
+        if len(over) == 1:
+            return Decision(new.text, Operation.DELETE, (over[0].text,))
     return Decision(new.text, Operation.APPEND)
 
 
@@ -82,7 +86,7 @@ def _compare(new: Sense, old: Sense) -> Operation | None:
         if new.differs(old):
             return None
         return Operation.PASS if old.tone is Tone.ENDED else Operation.DELETE
-    if new.tone is Tone.FINE and old.tone is Tone.TROUBLE:
+    if new.tone is Tone.FINE and old.tone in (Tone.TROUBLE, Tone.HARDLY):
         return Operation.DELETE
     if old.planned and not new.planned:
         return Operation.REPLACE
@@ -102,6 +106,8 @@ def _same_or_newer(new: Sense, old: Sense) -> Operation | None:
         return None
     shared = len(new.subjects & old.subjects)
     more, less = new.subjects - old.subjects, old.subjects - new.subjects
+    if more and less and new.single & old.single and new.persons == old.persons:
+        return Operation.REPLACE
     if more and (less or new.tone is not Tone.TROUBLE) and shared / (shared + len(more) + len(less)) < _MOSTLY:
         return None
     if new.differs(old) or (new.single & old.single and (more or less)):
