@@ -829,6 +829,7 @@ VOLUNTEERED: dict[str, list[tuple[str, dict[str, str]]]] = {
         ("no not since I had that tumble last week", {"fall": "yes"}),
         ("no I'm on my own all day and it's lonely", {"loneliness": "yes"}),
         ("I get too winded", {"dyspnea": "yes"}),
+        ("not with this bad back", {"pain": "yes"}),
         ("yes I went to bingo", {}),
         ("I see my friends every day I'm not lonely and I'm happy", {"loneliness": "no", "low_mood": "no"}),
         ("yes and I haven't fallen once", {"fall": "no"}),
