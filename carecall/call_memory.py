@@ -63,13 +63,10 @@ async def remember(
     language = Language(report.dialog_language)
     memories = await _memories(store, attempt.recipient_id, language)
     before = tuple(memory.text for memory in memories)
-    turns = _with_the_recipient(await store.run(store.calls.turns, attempt_id), report)
-    if not turns:
-        return Remembered(before, before, ())
-    decisions, operations = await asyncio.to_thread(changes, turns, report, memories, followed_up, today)
-    await store.run(store.memories.apply, attempt.recipient_id, operations, source_attempt_id=attempt_id)
-    after = await store.run(store.memories.standing, attempt.recipient_id)
-    return Remembered(before, tuple(row.text for row in after), decisions)
+    turns = await store.run(store.calls.turns, attempt_id)
+    call = await asyncio.to_thread(changes, turns, report, memories, followed_up, today)
+    await store.run(store.memories.apply, attempt.recipient_id, call.operations, source_attempt_id=attempt_id)
+    return Remembered(before, call.after, call.decisions)
 
 
 async def _memories(store: Store, recipient_id: uuid.UUID, language: Language) -> list[Memory]:
@@ -100,20 +97,32 @@ def _with_the_recipient(turns: Sequence[Turn], report: Report) -> list[Turn]:
     return list(turns[heard[-1] if heard else first :])
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a call does to the memories."""
+
+    decisions: tuple[Decision, ...]  # one for each sentence that was said or ended
+    operations: tuple[StoreOperation, ...]
+    after: tuple[str, ...]  # what stands when they are carried out
+
+
 def changes(
     turns: Sequence[Turn],
     report: Report,
     memories: Sequence[Memory],
     followed_up: Sequence[FollowUp],
     today: datetime.date,
-) -> tuple[tuple[Decision, ...], tuple[StoreOperation, ...]]:
-    """What a call does to the memories: a decision for each sentence, and what the store has to do. Pure."""
+) -> Changes:
+    """What the turns of a call do to the memories of its recipient. Pure."""
+    turns = _with_the_recipient(turns, report)
+    if not turns:
+        return Changes((), (), tuple(memory.text for memory in memories))
     language = Language(report.dialog_language)
     unwanted = _unwanted(turns, memories, followed_up, language)
     standing = [memory for memory in memories if memory.id not in unwanted.memories]
     said = _said(turns, report, unwanted, language)
     outcome = update([memory.text for memory in standing], [each.text for each in said], language)
-    ids = {memory.text: uuid.UUID(memory.id) for memory in reversed(standing)}
+    ids = {memory.text: uuid.UUID(memory.id) for memory in standing}
     asked = _asked_about(turns, followed_up)
     fresh: dict[str, uuid.UUID | None] = {}  # a new sentence that stands, and the stored one that it replaces
     ended: list[uuid.UUID] = []
@@ -145,7 +154,7 @@ def changes(
             asked_on = today if replaced in recently else None
             operations.append(Replace(replaced, text, source.topic, source.source_turn, asked_on))
     operations += [FollowedUp(each, today) for each in ids.values() if each in recently]
-    return tuple(decisions), tuple(operations)
+    return Changes(tuple(decisions), tuple(operations), (*ids, *fresh))
 
 
 @dataclass(frozen=True, slots=True)

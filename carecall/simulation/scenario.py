@@ -50,6 +50,7 @@ class Recipient(_Part):
     default: list[str] = []  # replies to questions not listed, in turn; none: silence
     otherwise: list[str] = []  # replies to what is no question, in turn, the last one stays; none: what greets says
     interjections: list[Interjection] = []
+    remembered: list[str] = []  # of a call a week ago, in calls by text
     hang_up_after: int | None = Field(None, ge=0)  # so many turns of the recipient
 
 
@@ -60,6 +61,7 @@ class Expected(_Part):
     findings: dict[str, float | str] = {}  # a text is looked for in what was said to an open question
     alerts: list[str] | None = None  # exactly these codes, in any order
     noted: list[Pattern] = []  # each in some note
+    remembered: list[str] | None = None  # exactly these sentences after the call, in any order
     max_turns: int | None = Field(None, ge=1)  # of both sides together
     said: list[Pattern] = []  # each in some agent turn
     never_said: list[Pattern] = []  # none in any agent turn

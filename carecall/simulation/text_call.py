@@ -2,11 +2,14 @@
 
 import datetime
 import re
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from carecall.call_memory import changes
 from carecall.dialog.files import find_dialog
+from carecall.dialog.follow_ups import with_follow_ups
 from carecall.dialog.journal import Journal, MemoryJournal
 from carecall.dialog.manager import DialogManager, Sentence
 from carecall.dialog.red_flags import load_red_flags
@@ -18,6 +21,9 @@ from carecall.domain.triage import Alert
 from carecall.domain.turn import Speaker, Turn
 from carecall.errors import SimulationError
 from carecall.llm import LanguageModel
+from carecall.memory.extraction import topic_of
+from carecall.memory.memory import Memory
+from carecall.memory.recall import follow_ups
 from carecall.simulation.persona import Persona
 from carecall.simulation.scenario import Expected, Scenario
 
@@ -25,6 +31,7 @@ CHARACTERS_A_SECOND = 14.0  # how fast the clock of a text call runs: about the 
 PAUSE_S = 0.5  # before the other side speaks
 IDLE_S = 7.0
 TOLERANCE = 0.05  # of an expected number
+_WEEK = datetime.timedelta(days=7)
 MOST_TURNS = 200  # a call that goes on longer has lost its way
 
 
@@ -109,7 +116,12 @@ async def run_text_call(
 ) -> Result:
     """Holds the scenario's call and judges it. Raises DialogFileError, SimulationError or StoreError."""
     dialog = find_dialog(dialogs_dir, scenario.dialog)
-    codes = [question.code for question in dialog.agenda]
+    memories = [
+        Memory(str(uuid.uuid4()), text, topic_of(text, dialog.language), today - _WEEK)
+        for text in scenario.recipient.remembered
+    ]
+    followed_up = follow_ups(memories, today, dialog.language)
+    codes = [question.code for question in with_follow_ups(dialog, followed_up).agenda]
     if strange := [code for code in scenario.recipient.answers if code not in codes]:
         known = ", ".join(codes)
         raise SimulationError(f"{scenario.name}: {scenario.dialog} has no question {strange[0]}; it has {known}")
@@ -122,6 +134,7 @@ async def run_text_call(
         recipient_name=scenario.recipient.name,
         today=today,
         language_model=language_model,
+        follow_ups=followed_up,
     )
     line, persona = TextLine(manager), Persona(scenario.recipient)
     async for _ in line.open():
@@ -133,7 +146,12 @@ async def run_text_call(
         async for _ in line.hear(reaction.text):
             pass
     report = manager.report()
-    return Result(scenario.name, judge(scenario.expect, report, kept.turns), report, tuple(kept.turns))
+    reasons = judge(scenario.expect, report, kept.turns)
+    if scenario.expect.remembered is not None:
+        after = changes(kept.turns, report, memories, followed_up, today).after
+        if sorted(after) != sorted(scenario.expect.remembered):
+            reasons = (*reasons, f"what is remembered is: {' '.join(after) or 'nothing'}")
+    return Result(scenario.name, reasons, report, tuple(kept.turns))
 
 
 def judge(expected: Expected, report: Report, turns: list[Turn]) -> tuple[str, ...]:
