@@ -109,9 +109,7 @@ def analyse(kiwi: Kiwi, text: str) -> list[Token]:
 
 def _keeps_on(text: str, end: int) -> bool:
     """Whether the words after ``end`` belong to what stands before: an auxiliary, or "없어서 못 먹지" (so good)."""
-    return _KEEPS_ON.match(text, end) is not None or (
-        text.endswith("없어서", 0, end) and text.startswith(" 못 먹", end)
-    )
+    return _KEEPS_ON.match(text, end) is not None or (text[:end].strip() == "없어서" and text.startswith(" 못 먹", end))
 
 
 def _cuts(text: str, tokens: Sequence[Token]) -> Iterable[int]:

@@ -65,7 +65,8 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
     of_act = any(lexicon.findings[each].kind in WELCOME for each in named)
     opposite = lexicon.phrases("opposite_asks").search(text) is not None and not of_act
     if len(named) == 1 and f"trouble_{named[0]}" in lexicon.lists:
-        opposite = lexicon.phrases(f"trouble_{named[0]}").search(text) is None
+        names_trouble = lexicon.phrases(f"trouble_{named[0]}").search(text) is not None
+        opposite = names_trouble if of_act else not names_trouble
     inherent = [match.span() for each in named for match in lexicon.findings[each].present.finditer(text)]
     negative = any(
         not any(start <= match.start() < end for start, end in inherent)
@@ -87,7 +88,7 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
     if _NEVER_HAPPENED.search(text):
         negative, denied = True, False
     lately = _WINDOW.search(text) is not None
-    return Ask(named, of_act, opposite, negative and not opposite, denied, stems, words, lately)
+    return Ask(named, of_act, opposite, negative and (of_act or not opposite), denied, stems, words, lately)
 
 
 def _scored(value: Ternary, confidence: float, quote: str) -> AnswerReading:
@@ -244,7 +245,7 @@ def _echo(each: Statement, text: str, *, evasive: bool) -> bool:
     if each.value is not Ternary.YES:
         return False
     if evasive and len(each.clause.text.strip()) - (each.span[1] - each.span[0]) <= 4:
-        return each.clause.bare or each.clause.start == 0
+        return each.clause.bare or re.search(r"뭐|뭘|\?", text) is not None or text.startswith("요", each.span[1])
     return (
         each.clause.bare
         and re.search(r"(?:요|라고|라니)[\s?.]*$", each.clause.text) is not None
