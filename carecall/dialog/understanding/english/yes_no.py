@@ -73,6 +73,9 @@ _SHORT_WINDOW = re.compile(r"\b(?:yesterday|day or two|couple of days|two days)\
 _COMPARES = re.compile(
     r"\b(?:than (?:you )?(?:usual\w*|normal\w*|before|yesterday|ever)|different|changed|any (?:worse|harder))\b"
 )
+_WORSE = re.compile(
+    r"(?<!no )(?<!not )(?<!any )(?<!really )\b(?:worse|harder|more|hotter|warmer|weaker)\b|\bnot (?:as|so) "
+)
 _UNCHANGED = re.compile(
     r"\b(?:(?:the |about |much the )?same(?: as)?|as (?:usual|always|ever|normal)|"
     r"no (?:more|worse|different|harder|change)|not (?:any |really )?(?:more|worse|different|harder)|"
@@ -198,10 +201,13 @@ class YesNo:
             return _unknown(spoken, refers)
         if FindingKind.ACT in kinds and (later := _NOT_YET.match(spoken.text)):
             return self._reading(spoken, _Sign(Ternary.NO, Ground.WORD, later.start(), later.end()), (), False)
-        if _COMPARES.search(ask.text) and (unchanged := _UNCHANGED.search(spoken.text)):
-            return self._reading(spoken, _Sign(Ternary.NO, Ground.MANNER, *unchanged.span()), (), False)
-        if not about and _COMPARES.search(ask.text) and (worse := self._trouble(statements)):
-            return self._reading(spoken, _Sign(Ternary.YES, Ground.CONTENT, worse.start, worse.end), (), False)
+        if _COMPARES.search(ask.text):
+            worse, unchanged = _WORSE.search(spoken.text), _UNCHANGED.search(spoken.text)
+            if compared := worse or unchanged:
+                value = Ternary.YES if worse else Ternary.NO
+                return self._reading(spoken, _Sign(value, Ground.MANNER, *compared.span()), (), False)
+        if not about and _COMPARES.search(ask.text) and (trouble := self._trouble(statements)):
+            return self._reading(spoken, _Sign(Ternary.YES, Ground.CONTENT, trouble.start, trouble.end), (), False)
         content = self._content(ask, about, statements, _AFFIRMED.match(spoken.text) is not None)
         signs = [] if content and not evasive else self._signs(spoken, ask, about)
         unsure = self._list("unsure").search(spoken.text) or self._list("deflects").search(spoken.text)
