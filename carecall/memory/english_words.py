@@ -33,6 +33,7 @@ _NO_VERB = frozenset(
     ["and", "too", "the", "a", "my", "in", "of", "not", "never", "always", "usually", "often", "sometimes", "only"]
 )
 _UNRESOLVED = frozenset(["it", "that", "this", "they", "she", "he", "those", "these", "one", "her", "him"])
+_ADJECTIVES = frozenset(["tired", "worried", "bored", "retired", "need", "red", "bed", "hundred", "indeed", "hurt"])
 _FEWEST_WORDS = 3
 _OWN = {"me": "them", "us": "them", "i": "they", "we": "they", "my": "their", "our": "their", "myself": "themselves"}
 
@@ -41,6 +42,41 @@ _AFTER_SUBJECT = re.compile(
     r" (?:is|was|are|were|has|had|have|can|cannot|does|did|do|go|goes|went|get|gets|got|comes?|came|flew|ran|died"
     r"|lives?|hurts?|aches?|feels?|keeps?|took|also|no|still)\b"
 )
+
+
+_NO_VERB_ING = frozenset(
+    ["nothing", "anything", "something", "everything", "morning", "evening", "during", "raining", "snowing", "being"]
+)
+NOUN_FIRST = re.compile(
+    r"(?:the )?([a-z]+)('s .+| (?:is|are|has|have|was|hurts?|aches?|died|keeps?|comes?|came|went|calls?|called|visits?"
+    r"|visited|feels?|still|gets?|got|moved|ran|had)\b.*)",
+    re.IGNORECASE,
+)
+_LIGHT = frozenset(["yes", "yeah", "oh", "well", "and", "but", "then", "just", "also", "so"])
+
+
+def with_subject(clause: str) -> str:
+    """``planted lettuces`` becomes ``I planted lettuces``; a clause that has a subject, or no verb, stays."""
+    words = clause.split()
+    while words and words[0].lower() in _LIGHT:
+        words = words[1:]
+    if len(words) < 2:
+        return clause
+    first = words[0].lower()
+    second = words[1].lower()
+    if words[0].lower() in ("a", "bit", "touch") and "of" in words[1:3]:
+        return " ".join(["I have", *words])
+    if first == "been":
+        return " ".join(["I have", *words])
+    if first == "not" and second.endswith("ing") and second not in _NO_VERB_ING:
+        return " ".join(["I am", *words])
+    if first.endswith("ing") and len(first) > 4 and first not in _NO_VERB_ING:
+        return " ".join(["I am", *words])
+    if _PAST.fullmatch(first) and first not in _ADJECTIVES:
+        return " ".join(["I", *words])
+    if first in ("can't", "cannot"):
+        return " ".join(["I", *words])
+    return clause
 
 
 def stems(text: str) -> Iterator[tuple[str, int, int, bool]]:

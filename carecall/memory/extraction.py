@@ -18,6 +18,22 @@ from carecall.memory.vocabulary import Vocabulary, vocabulary_for
 _MOST_WORDS = 12  # of a sentence
 _MOST_SENTENCES = 12  # of a call
 _CLAUSE_END = re.compile(r"[.!,;…]+|\b(?:but|and|because|since|so)\b|(?<=지만) |(?<=[는은]데) ", re.IGNORECASE)
+_NAMED = {
+    Language.ENGLISH: re.compile(r"\byour ((?:(?:left|right|lower|upper) )?[a-z]+)\b"),
+    Language.KOREAN: re.compile(r"(?<![가-힣])([가-힣]{1,3})(?:[은는이가]|도)(?= )"),
+}
+_BARE = {
+    Language.ENGLISH: re.compile(
+        r"(?:(?:yes|yeah|oh|well|no|and|but) )*(?:it )?"
+        r"((?:still |always |really |just )*(?:hurts?|aches?|bothers me|throbs|is sore)"
+        r"(?: (?:a bit|a lot|badly|still|at night|in the morning|when i \w+))*)",
+        re.IGNORECASE,
+    ),
+    Language.KOREAN: re.compile(
+        "(?:응|네|예|아이고)? ?(?:아직도?|여전히|계속|지금도|밤에는?|조금|많이|좀|더)? ?"
+        "(?:아파|아프|쑤시|쑤셔|저리|저려|결리|결려|시큰)[가-힣]*"
+    ),
+}
 _NEXT_STATEMENT = re.compile(r" (?=(?:I|we)(?:'\w+)? )", re.IGNORECASE)
 
 
@@ -38,10 +54,12 @@ def extract(turns: Sequence[Turn], language: Language, findings: Sequence[Findin
     """
     vocabulary = vocabulary_for(language)
     found: dict[str, Extracted] = {}
+    asked = None
     for turn in turns:
         if turn.speaker is not Speaker.RECIPIENT:
+            asked = _asked_about(turn.text, language)
             continue
-        for text in _sentences(turn.text, vocabulary, language):
+        for text in _sentences(turn.text, vocabulary, language, asked):
             topic = topic_of(text, language)
             if topic is not Topic.OTHER and len(text.split()) <= _MOST_WORDS:
                 found.setdefault(text, Extracted(text, topic, turn.index))
@@ -65,10 +83,33 @@ def is_chronic(text: str, language: Language) -> bool:
     return bool(vocabulary_for(language).chronic.search(text.lower()))
 
 
-def _sentences(reply: str, vocabulary: Vocabulary, language: Language) -> Iterator[str]:
-    for clause in filter(str.strip, _CLAUSE_END.split(reply.replace("’", "'"))):
-        if vocabulary.unsaid.search(clause.lower()):
+def _asked_about(question: str, language: Language) -> str | None:
+    """What part of the recipient's health a question is about, where it names one alone."""
+    named = {
+        match.group(1)
+        for match in _NAMED[language].finditer(question.lower())
+        if topic_of(match.group(0), language) is Topic.HEALTH
+    }
+    return named.pop() if len(named) == 1 else None
+
+
+def _completed(clause: str, language: Language, asked: str | None) -> str:
+    """The clause with the subject that speech leaves out: the thing asked about, or the speaker."""
+    if language is Language.KOREAN:
+        return korean_words.of(asked, clause) if asked and _BARE[language].fullmatch(clause.strip()) else clause
+    if asked and (bare := _BARE[language].fullmatch(clause.strip())):
+        return f"my {asked} {bare.group(1)}"
+    named = english_words.NOUN_FIRST.match(clause.strip())
+    if named and topic_of(named.group(1), language) in (Topic.HEALTH, Topic.FAMILY, Topic.PETS):
+        return f"my {named.group(1)}{named.group(2)}"
+    return english_words.with_subject(clause.strip())
+
+
+def _sentences(reply: str, vocabulary: Vocabulary, language: Language, asked: str | None = None) -> Iterator[str]:
+    for part in filter(str.strip, _CLAUSE_END.split(reply.replace("’", "'"))):
+        if vocabulary.unsaid.search(part.lower()):
             continue
+        clause = _completed(part, language, asked)
         if phrase := _set_phrase(clause, vocabulary):
             yield phrase
             continue

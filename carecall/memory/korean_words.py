@@ -27,6 +27,12 @@ def stems(text: str) -> Iterator[tuple[str, int, int, bool]]:
             yield token.form, token.start, token.start + token.len, token.tag.startswith(_VERBS)
 
 
+def of(subject: str, predicate: str) -> str:
+    """``무릎`` and ``아직 아파`` become ``무릎이 아직 아파``."""
+    closed = "가" <= subject[-1] <= "힣" and (ord(subject[-1]) - 0xAC00) % 28 > 0
+    return f"{subject}{'이' if closed else '가'} {predicate.strip()}"
+
+
 def told(text: str) -> Iterator[str]:
     """The statements of a reply as one remembers them: ``허리가 아파요`` becomes ``허리가 아프다.``
 

@@ -85,7 +85,7 @@ def _compare(new: Sense, old: Sense) -> Operation | None:
     if new.tone is Tone.ENDED:
         if new.differs(old):
             return None
-        return Operation.PASS if old.tone is Tone.ENDED else Operation.DELETE
+        return Operation.PASS if old.tone in (Tone.ENDED, Tone.HARDLY) else Operation.DELETE
     if new.tone is Tone.FINE and old.tone in (Tone.TROUBLE, Tone.HARDLY):
         return Operation.DELETE
     if old.planned and not new.planned:

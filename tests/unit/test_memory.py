@@ -35,6 +35,17 @@ TODAY = datetime.date(2026, 3, 20)
         (KO, "무릎 수술을 앞두고 있다.", "무릎 수술을 받았다.", Operation.REPLACE),
         (KO, "혈압약을 먹는다.", "당뇨약을 먹는다.", Operation.APPEND),
         (KO, "담배를 피운다.", "담배를 끊었다.", Operation.DELETE),
+        (EN, "Swims twice a week.", "Goes to the pool two times a week.", Operation.PASS),
+        (EN, "Skips lunch.", "Does not eat lunch.", Operation.PASS),
+        (EN, "Lives in a flat in Leeds.", "Moved to a bungalow in York.", Operation.REPLACE),
+        (EN, "Walks thirty minutes a day.", "Walks an hour a day.", Operation.REPLACE),
+        (EN, "Skips breakfast.", "Eats breakfast again.", Operation.DELETE),
+        (EN, "Ankle is swollen.", "Swelling has gone down.", Operation.DELETE),
+        (KO, "고양이를 두 마리 키운다.", "고양이 두 마리와 산다.", Operation.PASS),
+        (KO, "부산 아파트에 산다.", "대구로 이사했다.", Operation.REPLACE),
+        (KO, "하루 삼십 분 걷는다.", "하루 한 시간 걷는다.", Operation.REPLACE),
+        (KO, "항생제를 먹는다.", "항생제를 다 먹었다.", Operation.DELETE),
+        (KO, "우울하다.", "기분이 다시 밝아졌다.", Operation.DELETE),
     ],
 )
 def test_a_new_sentence_is_known_newer_new_or_the_end_of_one(
@@ -94,6 +105,24 @@ def test_what_the_agent_says_and_what_is_only_asked_or_wished_is_not_remembered(
     assert extract(said, EN) == ()
 
 
+@pytest.mark.parametrize(
+    ("language", "asked", "said", "text"),
+    [
+        (EN, "How are you?", "planted lettuces", "Planted lettuces."),
+        (EN, "How are you?", "sleeping better now", "Is sleeping better."),
+        (EN, "How are you?", "knee's a bit better", "Knee is a bit better."),
+        (EN, "How are you?", "the cat died", "Cat died."),
+        (EN, "How is your hip now?", "still hurts", "Has a sore hip."),
+        (KO, "어떠세요?", "무릎은 좀 나았어", "무릎은 나았다."),
+        (KO, "허리는 좀 어떠세요?", "아직도 쑤셔요", "허리가 쑤신다."),
+    ],
+)
+def test_what_is_said_without_a_subject_becomes_a_sentence(
+    language: Language, asked: str, said: str, text: str
+) -> None:
+    assert [each.text for each in extract(turns(asked, said), language)] == [text]
+
+
 def test_a_finding_that_is_present_is_remembered_from_the_turn_of_its_evidence() -> None:
     findings = [
         Finding("dizziness", Ternary.YES, (Evidence(1, "head swims"),)),
@@ -151,8 +180,13 @@ def test_news_of_a_person_leaves_other_things_about_them_alone() -> None:
 
 @pytest.mark.parametrize(
     ("language", "said"),
-    [(EN, "I can't manage three meals a day"), (KO, "세 끼를 다 못 먹어"), (EN, "my back doesn't hurt")],
+    [
+        (EN, "I can't manage three meals a day"),
+        (KO, "세 끼를 다 못 먹어"),
+        (EN, "my back doesn't hurt"),
+        (EN, "I have no cough"),
+    ],
 )
 def test_a_denial_is_not_remembered_as_its_opposite(language: Language, said: str) -> None:
     remembered_texts = {each.text for each in extract(turns("How are you?", said), language)}
-    assert not remembered_texts & {"Eats three meals a day.", "하루 세 끼를 먹는다.", "Has a sore back."}
+    assert not remembered_texts & {"Eats three meals a day.", "하루 세 끼를 먹는다.", "Has a sore back.", "Has cough."}
