@@ -7,8 +7,9 @@ Whisper encodes 30 s however short the utterance is. Telephone replies are short
 import asyncio
 import time
 import zlib
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -17,7 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
-from pipecat.frames.frames import ErrorFrame, Frame, TranscriptionFrame
+from pipecat.frames.frames import (
+    ErrorFrame,
+    Frame,
+    InputAudioRawFrame,
+    TranscriptionFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.transcriptions.language import Language as PipecatLanguage
@@ -34,6 +42,8 @@ _WINDOW_S = 15.0  # encoder window for short audio; 10 s ruins the recognition o
 _FRAMES_PER_S = 100  # Whisper's feature frames
 _MAX_TOKENS_PER_S = 12  # faster than anybody speaks: a bound on runaway repetition
 _RETRY_LOG_PROBABILITY = -0.6  # below it a greedy decoding is searched again with beams
+_QUIET = 0.1  # loudness, against the loudest of the last seconds, that counts as a pause
+_PAUSE_S = 0.08
 _LATEST_S = 4.0  # a turn waits so long for its words
 _SILENCE_PROBABILITY = 0.6
 _SILENCE_LOG_PROBABILITY = -1.0
@@ -154,8 +164,31 @@ class Transcriber:
         return self._tokenizers[language]
 
 
+class _Pause:
+    """Finds the pause at the end of speech by loudness, sooner than voice activity detection makes sure of it."""
+
+    def __init__(self) -> None:
+        self._loudest = 0.0
+        self._quiet_s = 0.0
+
+    def hear(self, audio: bytes) -> None:
+        samples = np.frombuffer(audio, dtype=np.int16).astype(np.float32)
+        loudness = float(np.sqrt(np.mean(samples**2))) if samples.size else 0.0
+        seconds = samples.size / SAMPLE_RATE
+        self._loudest = max(loudness, self._loudest * (1 - 0.2 * seconds))
+        self._quiet_s = self._quiet_s + seconds if loudness < _QUIET * self._loudest else 0.0
+
+    @property
+    def began(self) -> bool:
+        return self._quiet_s >= _PAUSE_S
+
+
 class WhisperSTTService(SegmentedSTTService):
-    """One call's recogniser over a shared Transcriber. Wants the pipeline at 16 kHz: 8 kHz audio silently ruins it."""
+    """One call's recogniser over a shared Transcriber. Wants the pipeline at 16 kHz: 8 kHz audio silently ruins it.
+
+    Recognition begins when the speaker seems to pause. What it gives is used when the pause proves to be the end of the
+    run of speech, and dropped when the speaker goes on.
+    """
 
     def __init__(
         self, transcriber: Transcriber, language: Language, *, prompt: Callable[[], str] | None = None, **kwargs: Any
@@ -171,6 +204,9 @@ class WhisperSTTService(SegmentedSTTService):
         self._transcriber = transcriber
         self._spoken_language = language
         self._prompt = prompt
+        self._pause = _Pause()
+        self._early: Future[Transcript] | None = None  # of the run of speech that goes on
+        self._recognised: deque[Future[Transcript] | None] = deque()  # of each run that ended, in order
 
     @property
     def wants_wav_segments(self) -> bool:
@@ -179,15 +215,35 @@ class WhisperSTTService(SegmentedSTTService):
     def can_generate_metrics(self) -> bool:
         return True
 
-    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._recognised.append(self._early)
+            self._early = None
+            self._pause = _Pause()
+        await super().process_frame(frame, direction)
+
+    async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
+        await super().process_audio_frame(frame, direction)
+        self._pause.hear(frame.audio)
+        if not self._pause.began:
+            if self._early is not None:
+                self._early.cancel()
+                self._early = None
+        elif self._user_speaking and self._early is None:
+            self._early = self._recognise(bytes(self._audio_buffer) + self._trailing_silence())
+
+    def _recognise(self, audio: bytes) -> Future[Transcript]:
         samples = np.frombuffer(audio, dtype=np.int16).astype(np.float32) / 32768.0
         prompt = self._prompt() if self._prompt else ""
+        return self._transcriber.executor.submit(
+            self._transcriber.transcribe, samples, self._spoken_language, prompt=prompt
+        )
+
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+        early = self._recognised.popleft() if self._recognised else None
         await self.start_processing_metrics()
         try:
-            transcript = await asyncio.get_running_loop().run_in_executor(
-                self._transcriber.executor,
-                lambda: self._transcriber.transcribe(samples, self._spoken_language, prompt=prompt),
-            )
+            transcript = await asyncio.wrap_future(early or self._recognise(audio))
         except RuntimeError as error:
             yield ErrorFrame(error=f"speech recognition failed: {type(error).__name__}")
             return
