@@ -71,7 +71,7 @@ class _BoundsFile(VocabularyFile):
     word: list[str]
     stop: list[str]
     earlier: list[str]
-    kindness: list[str] = []
+    kindness: list[str]
     trouble: list[str]
     no_trouble: list[str]
     relieved: list[str]
@@ -100,7 +100,7 @@ class _Vocabulary:
     word: Phrases  # group 1: the part of a content word that is compared
     stop: Phrases  # words that carry no content, matched whole
     earlier: Phrases  # speaks of an earlier call
-    kindness: Phrases | None  # content words of kindness, of the call and of declining, matched whole; None: no such check
+    kindness: Phrases  # content words of kindness, of the call and of declining, matched whole
 
 
 def check(
@@ -148,12 +148,11 @@ class _Before:
 
     def foreign_to(self, sentence: str) -> list[str]:
         """The content words of the sentence that nobody has said and that are not of kindness."""
-        kindness = self._vocabulary.kindness
-        if kindness is None:
-            return []
         known = set[str]().union(*(self._content(text) for _, text in self._turns))
         words = {match.group(1).lower(): match.group(0) for match in self._words(sentence)}
-        return [word for key, word in words.items() if key not in known and not kindness.fullmatch(word)]
+        return [
+            word for key, word in words.items() if key not in known and not self._vocabulary.kindness.fullmatch(word)
+        ]
 
     def _echoes(self, pattern: Phrases, sentence: str) -> bool:
         named = {_key(match) for match in pattern.finditer(sentence)}
@@ -255,5 +254,5 @@ def vocabulary_for(language: Language) -> _Vocabulary:
         word=phrases("word", file.word),
         stop=phrases("stop", file.stop),
         earlier=phrases("earlier", file.earlier),
-        kindness=phrases("kindness", file.kindness) if file.kindness else None,
+        kindness=phrases("kindness", file.kindness),
     )

@@ -1,8 +1,9 @@
 """Korean sentences by morphological analysis: their content words, and their plain written form."""
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
+
+from carecall.morphology import ANALYSING, analyser
 
 _NOUNS = ("NNG", "NNP", "XR", "SL", "SN")
 _VERBS = ("VV", "VA")
@@ -13,16 +14,14 @@ _HELPING = ("않", "못하", "주", "보", "버리", "두", "놓")  # take the k
 _SHORTEST = 2  # morphemes of a statement before its ending
 
 
-@cache
-def _analyser() -> Any:
-    from kiwipiepy import Kiwi
-
-    return Kiwi(num_workers=1)
+def _tokens(text: str) -> list[Any]:
+    with ANALYSING:
+        return list(analyser().tokenize(text))
 
 
 def stems(text: str) -> Iterator[tuple[str, int, int, bool]]:
     """The content words: stem, start and end in the text, and whether it is a verb."""
-    for token in _analyser().tokenize(text):
+    for token in _tokens(text):
         if token.tag.startswith(_NOUNS + _VERBS):
             yield token.form, token.start, token.start + token.len, token.tag.startswith(_VERBS)
 
@@ -39,7 +38,7 @@ def told(text: str) -> Iterator[str]:
     All but the last word of a statement stays as it was said. What names nothing is no statement.
     """
     statement: list[Any] = []
-    for token in _analyser().tokenize(text):
+    for token in _tokens(text):
         statement.append(token)
         if token.tag == "EF":
             yield from _remembered(text, statement)
@@ -59,7 +58,8 @@ def _remembered(text: str, statement: list[Any]) -> Iterator[str]:
         return
     start = max(text.rfind(" ", 0, kept[-1].start + 1) + 1, statement[0].start)
     last = [(token.form, token.tag) for token in kept if token.start >= start]
-    written = _analyser().join([*last, (_declarative([(token.form, token.tag) for token in kept]), "EF")])
+    with ANALYSING:
+        written = analyser().join([*last, (_declarative([(token.form, token.tag) for token in kept]), "EF")])
     yield f"{text[statement[0].start : start]}{written}."
 
 
@@ -77,7 +77,7 @@ def _declarative(kept: list[tuple[str, str]]) -> str:
 def quoted(sentence: str) -> str:
     """``허리가 아프다.`` becomes ``허리가 아프다고``, to be followed by ``하셨는데``."""
     said = sentence.strip().rstrip(".")
-    tags = [token.tag for token in _analyser().tokenize(f"{said}.")]
+    tags = [token.tag for token in _tokens(f"{said}.")]
     if said.endswith("다") and "VCP" in tags[-3:]:
         return f"{said[:-1]}라고"
     return f"{said}고" if said.endswith("다") else f"{said}라고"
