@@ -167,7 +167,8 @@ _OF_ITSELF = {
 _COMPASSION = {
     Language.ENGLISH: re.compile(
         r"\b(?:sorry|hard|tough|difficult|tiring|exhausting|wearing|painful|rough|sad|heavy|lonely|frightening|upsetting"
-        r"|worrying|miserable|miss|must (?:be|feel|have)|no fun|not easy)\b",
+        r"|worrying|miserable|frustrat\w+|uncomfortable|scary|annoying|disappoint\w+|challenging"
+        r"|miss|must (?:be|feel|have)|no fun|not easy)\b",
         re.IGNORECASE,
     ),
     Language.KOREAN: re.compile(
@@ -212,6 +213,10 @@ _PLEASANT = {
         "|강아지|고양이|생일|잔치|합격|결혼|태어|졸업|취직|이겼|고쳤|나았|나아|낫네|편안|개운|푹"
     ),
 }
+_TO_THEM = {
+    Language.ENGLISH: re.compile(r"\byour?\b", re.IGNORECASE),
+    Language.KOREAN: re.compile("시|셨|세요|셔|께|님|분"),
+}
 _FIRST_SENTENCE = re.compile(r".{2,}?[.!?。…]+(?=\s|$)")
 _FIGURE = re.compile(  # a number or a span that the person has not said is made up
     r"\d+|\b(?:two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|twice|days?|weeks?|months?|years?)\b"
@@ -251,7 +256,7 @@ class WarmSentences:
         self._memories = tuple(_fenced(memory) for memory in memories[:2])
         self.dropped: Counter[str] = (
             Counter()
-        )  # by reason: late, failed, form, script, itself, cold, gloomy, unfounded, repeated, or a bound
+        )  # by reason: late, failed, form, script, itself, cold, gloomy, flat, unfounded, repeated, or a bound
 
     def wanted(self, reply: str) -> bool:
         """Whether there is something in the reply to be warm about: more than a yes or no."""
@@ -303,6 +308,9 @@ class WarmSentences:
             return "cold"
         if feeling is Feeling.GOOD and _GLOOM[self._language].search(sentence):
             return "gloomy"
+        felt = (_COMPASSION[self._language], _PRAISE[self._language], _TO_THEM[self._language])
+        if not any(pattern.search(sentence) for pattern in felt):
+            return "flat"
         if (
             feeling is not Feeling.GOOD
             and _PRAISE[self._language].search(sentence)

@@ -213,6 +213,11 @@ async def test_good_news_is_not_met_with_gloom() -> None:
     assert await written("A log of pain is not a twinge.", said, feeling=Feeling.GOOD) == (None, {"gloomy": 1})
 
 
+async def test_a_bare_statement_is_no_warm_sentence() -> None:
+    said = "I went to the chemist and they were shut"
+    assert await written("Chemists are closed today.", said) == (None, {"flat": 1})
+
+
 @pytest.mark.parametrize(
     ("said", "reply"),
     [

@@ -2,13 +2,12 @@
 
 import datetime
 import re
-import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kiwipiepy import Kiwi, Token
+from kiwipiepy import Token
 
 from carecall.dialog.definition import Feeling
 from carecall.dialog.red_flags import load_red_flag_phrases
@@ -32,6 +31,7 @@ from carecall.dialog.understanding.meaning import (
 )
 from carecall.domain.finding import AnswerType, Ternary, Unit
 from carecall.domain.language import Language
+from carecall.morphology import ANALYSING, analyser
 from carecall.settings import settings
 
 _GOOD_NEWS = re.compile(
@@ -77,8 +77,8 @@ class KoreanRules:
         folder = dialogs_dir if dialogs_dir is not None else _dialogs_dir()
         self._lexicon = load_lexicon(folder, Language.KOREAN)
         self._flags = load_red_flag_phrases(folder, Language.KOREAN)
-        self._kiwi = Kiwi(num_workers=1)
-        self._lock = threading.Lock()
+        self._kiwi = analyser()
+        self._lock = ANALYSING
         self._asks: dict[Asked, Ask] = {}
         self._tokens("네, 잘 들립니다.")
 
