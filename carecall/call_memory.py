@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 import uuid
 import zoneinfo
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from carecall.store.memories import Operation as StoreOperation
 from carecall.store.tables import MemoryRow
 
 _MOST_READ = 2000  # characters of a reply that are looked at
+_CLAUSE = re.compile(r"[.!?,;…]+|\b(?:but|and|because|so)\b|(?<=지만) |(?<=[는은]데) ", re.IGNORECASE)
 _A_STATEMENT = 3  # words beside a request to forget, from which it is about its own turn alone
 
 
@@ -140,6 +142,11 @@ def changes(
         if follow_up.memory.text in ids and reply is not None and _is_over(follow_up, reply, language, today):
             ended.append(ids.pop(follow_up.memory.text))
             decisions.append(Decision(reply, Operation.DELETE, (follow_up.memory.text,)))
+    for clause in _over(turns, unwanted, language):
+        for decision in update(list(ids), [clause], language).decisions:
+            if decision.operation is Operation.DELETE:
+                ended.append(ids.pop(decision.stored[0]))
+                decisions.append(decision)
     texts = {memory.id: memory.text for memory in memories}
     decisions += [Decision(request, Operation.DELETE, (texts[id_],)) for id_, request in unwanted.memories.items()]
     sources = {each.text: each for each in reversed(said)}
@@ -207,6 +214,17 @@ def _said(turns: Sequence[Turn], report: Report, unwanted: _Unwanted, language: 
         for each in extract(wanted, language, findings)
         if not sense(each.text, language).subjects & unwanted.subjects
     ]
+
+
+def _over(turns: Sequence[Turn], unwanted: _Unwanted, language: Language) -> list[str]:
+    """Clauses of the recipient that say of something that it is over or well. They end a memory, and are not kept."""
+    clauses = [
+        clause.strip()
+        for turn in turns
+        if turn.speaker is Speaker.RECIPIENT and turn.index not in unwanted.turns
+        for clause in _CLAUSE.split(turn.text[:_MOST_READ])
+    ]
+    return [clause for clause in clauses if clause and sense(clause, language).tone in (Tone.FINE, Tone.ENDED)]
 
 
 def _asked_about(turns: Sequence[Turn], followed_up: Sequence[FollowUp]) -> dict[FollowUp, str | None]:
