@@ -37,7 +37,7 @@ class FollowUp:
 def follow_ups(memories: Sequence[Memory], today: datetime.date, language: Language) -> tuple[FollowUp, ...]:
     """The follow-ups of a call on this day, at most two and of different topics. Pure.
 
-    Left out: lasting conditions, what is over, what was asked about once, what was said today or not in RECENT_DAYS.
+    Left out: lasting conditions, what is over or well, what was asked about once, what was said today or not in RECENT_DAYS.
     """
     chosen: list[Memory] = []
     for memory in sorted(memories, key=lambda each: (_rank(each), -each.created_on.toordinal(), each.id)):
@@ -53,7 +53,7 @@ def _asked_about(memory: Memory, today: datetime.date, language: Language) -> bo
         and not memory.chronic
         and not vocabulary.chronic.search(memory.text.lower())
         and memory.followed_up_on is None
-        and sense(memory.text, language).tone is not Tone.ENDED
+        and sense(memory.text, language).tone not in (Tone.ENDED, Tone.FINE)
         and 0 < (today - memory.created_on).days <= RECENT_DAYS
     )
 
