@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from carecall.dialog.definition import Dialog, Question
 from carecall.dialog.state import Candidate, Heard, State
-from carecall.dialog.understanding.meaning import AnswerReading, FindingReading, Intent
+from carecall.dialog.understanding.meaning import AnswerReading, FindingReading, Intent, Understanding
 from carecall.domain.finding import (
     AnswerType,
     Evidence,
@@ -33,7 +33,18 @@ _PLAUSIBLE: dict[Unit, tuple[float, float]] = {
 }
 _MOST_DAYS = 3650.0
 
+_MAY_ANSWER = {Intent.ANSWER, Intent.SMALL_TALK, Intent.UNCLEAR}
 _ANSWERS_OPEN = {Intent.ANSWER, Intent.SMALL_TALK, Intent.SERVICE_REQUEST, Intent.WANTS_HUMAN, Intent.GOODBYE}
+
+
+def is_doubtful(understanding: Understanding, asked: AnswerType) -> bool:
+    """Whether the rules left open what a reply says to the question, though it may say something."""
+    if asked is AnswerType.OPEN or understanding.red_flags:
+        return False
+    answer = understanding.answer
+    found = answer is not None and (answer.value not in (None, Ternary.UNKNOWN) or bool(answer.quote))
+    sure = answer is not None and found and answer.confidence >= SURE
+    return not sure and understanding.intent in _MAY_ANSWER
 
 
 def take_in(state: State, heard: Heard, dialog: Dialog) -> tuple[State, Candidate | None]:

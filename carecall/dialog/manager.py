@@ -12,7 +12,7 @@ from carecall.dialog.acts import Acknowledge, Act, Ask, Escalate, Line, Speak
 from carecall.dialog.definition import Dialog, Feeling, Question, RedFlag
 from carecall.dialog.follow_ups import spoken_of, with_follow_ups
 from carecall.dialog.identity import says_to_be
-from carecall.dialog.intake import SURE
+from carecall.dialog.intake import SURE, is_doubtful
 from carecall.dialog.journal import Journal
 from carecall.dialog.state import Heard, Script, Stage, State
 from carecall.dialog.summary import summarise
@@ -225,7 +225,8 @@ class DialogManager:
         asked = self._asked()
         rest = without_request(turn.text, self._dialog.language)
         understanding = await asyncio.to_thread(self._read, turn.text, rest, asked)
-        if self._second_reader is not None and self._doubtful(understanding):
+        asking = self.asking
+        if self._second_reader is not None and asking is not None and is_doubtful(understanding, asking.type):
             understanding = await self._second_reading(self._second_reader, turn.text, asked, understanding)
         await self._journal.understood(turn.index, understanding)
         return await self._decide(await asyncio.to_thread(self._heard, turn, rest, understanding))
@@ -267,15 +268,6 @@ class DialogManager:
                 if (reading := self._rules.read(text, asked, self._today).answer) is not None and reading.quote:
                     readings.append((question.code, reading))
         return tuple(readings)
-
-    def _doubtful(self, understanding: Understanding) -> bool:
-        """Whether the rules left open what the reply says to the question, though it may say something."""
-        if self.asking is None or self.asking.type is AnswerType.OPEN or understanding.red_flags:
-            return False
-        answer = understanding.answer
-        nothing_found = answer is None or (answer.value in (None, Ternary.UNKNOWN) and not answer.quote)
-        sure = answer is not None and not nothing_found and answer.confidence >= SURE
-        return not sure and understanding.intent in {Intent.ANSWER, Intent.SMALL_TALK, Intent.UNCLEAR}
 
     async def _second_reading(
         self, model: LanguageModel, text: str, asked: Asked, rules: Understanding

@@ -3,14 +3,13 @@
 import datetime
 from dataclasses import dataclass
 
-from carecall.dialog.intake import SURE
+from carecall.dialog.intake import SURE, is_doubtful
 from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.lexicon import load_lexicon
 from carecall.dialog.understanding.llm_layer import read_by_model, reliability_of
-from carecall.dialog.understanding.meaning import Asked, Intent, Understanding
+from carecall.dialog.understanding.meaning import Asked, Understanding
 from carecall.dialog.understanding.merge import merge
 from carecall.dialog.understanding.rules import rules_for
-from carecall.domain.finding import AnswerType, Ternary
 from carecall.domain.language import Language
 from carecall.llm import LanguageModel
 from carecall.settings import settings
@@ -25,7 +24,7 @@ class Reader:
 
     async def read(self, reply: str, asked: Asked, language: Language, today: datetime.date) -> Understanding:
         rules = rules_for(language).read(reply, asked, today)
-        if self.model is None or reliability_of(self.model.name).answer < SURE or not _open(rules, asked):
+        if self.model is None or reliability_of(self.model.name).answer < SURE or not is_doubtful(rules, asked.type):
             return rules
         dialogs_dir = settings().dialogs_dir
         read = await read_by_model(
@@ -37,12 +36,3 @@ class Reader:
             deadline_s=self.deadline_s,
         )
         return merge(rules, read, reliability_of(self.model.name))
-
-
-def _open(understanding: Understanding, asked: Asked) -> bool:
-    if asked.type is AnswerType.OPEN or understanding.red_flags:
-        return False
-    answer = understanding.answer
-    found = answer is not None and (answer.value not in (None, Ternary.UNKNOWN) or bool(answer.quote))
-    sure = answer is not None and found and answer.confidence >= SURE
-    return not sure and understanding.intent in {Intent.ANSWER, Intent.SMALL_TALK, Intent.UNCLEAR}
