@@ -174,6 +174,7 @@ _NO_BREAK_AFTER = re.compile(
     r"the|a|where|just|still|now|once|in case|too|being|swear|wonder|wondering|had|minute|second|moment|makes?|made|"
     r"anything|something|everything|nothing|thing|one|ever|case|bet|afraid|does|if only|yes|no)$"
 )
+_JOINED_SUBJECT = re.compile(r"and (?:i|my) ")  # begins a clause, whatever word stands before
 _NO_ANSWER_WORD = re.compile(
     r"no(?= (?:i|it|my|the|that|there|just|not|we|he|she|they|but|only|thank|thanks|dear|love|sir|"
     r"madam|never|still|all|"
@@ -245,7 +246,10 @@ class Spoken:
         borders: dict[int, str] = {offset: mark for offset, mark in self._marks if offset < len(self.text)}
         for match in _BREAK_BEFORE.finditer(self.text):
             start = match.start()
-            if start not in borders and not _NO_BREAK_AFTER.search(self.text, max(0, start - 24), start - 1):
+            joined = _JOINED_SUBJECT.match(self.text, start)
+            if start not in borders and (
+                joined or not _NO_BREAK_AFTER.search(self.text, max(0, start - 24), start - 1)
+            ):
                 borders[start] = ""
         for match in re.finditer(r"\byes |" + _NO_ANSWER_WORD.pattern + " ", self.text):
             borders.setdefault(match.end(), "")

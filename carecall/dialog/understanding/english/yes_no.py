@@ -27,7 +27,7 @@ _ECHO = re.compile(
     r"there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
     r"just |definitely |surely )?(do|did|have|am|was|can|is|are|has|had|does|were)(n? not)?"
     r"(?: (?:thanks|thank you|indeed|so|too|today|this morning|actually|love|dear|at all|either|now|i am afraid|yes|"
-    r"already|yet|lately|recently|sir|doctor|all right|a bit|sometimes|yesterday|just now|earlier|rather|quite|"
+    r"already|yet|lately|recently|sir|doctor|(?<!am )(?<!is )(?<!are )(?<!was )(?<!not )all right|a bit|sometimes|yesterday|just now|earlier|rather|quite|"
     r"somewhat|a little|a lot|no|really|honestly|truly|mostly|often|usually|again|and then|now and|most days|"
     r"every day|every time|all the time|as it happens|as a matter of fact|thankfully|unfortunately|sadly|my dear|"
     r"thank god|thank goodness|on and off|from time to time|of late|this week|last night|you know|you see|mind you))*"
