@@ -51,6 +51,8 @@ _THERMOMETER = re.compile(r"\b(?:temperature|thermometer|fever|feverish|degrees|
 _FEVER = 37.8  # °C; 100 °F
 _COLDEST = 35.0  # °C; below it the number is no body temperature
 _LONG = 1200  # characters, more than a minute of speech: what is read for more than signs of danger
+_DENIES = re.compile(r"\b(?:no|not|nothing|never|none|nowhere|without|hardly any)(?: (?:any|a|of it|really|much))? $")
+_DENIAL = 24  # characters: how far back a denial may begin
 _CARE = frozenset({"ate", "took_medicine", "enough_food", "warm_home"})  # acts whose lack is bad news
 
 
@@ -168,7 +170,7 @@ class EnglishRules:
         good = False
         for each in latest(statements).values():
             kind = self._lexicon.findings[each.id].kind
-            if each.when is When.FAR:
+            if each.when is When.FAR or (each.id not in about and spoken.text[each.start : each.end].strip() == "nothing"):
                 continue
             welcome = kind in (FindingKind.STATE, FindingKind.ACT)
             if (each.value is Ternary.YES) is welcome:
@@ -187,10 +189,17 @@ class EnglishRules:
             elif FindingKind.STATE in kinds or _CARE & set(about):
                 return Feeling.BAD
         text = spoken.text
-        if self._lexicon.phrases("sorrow").search(text) or (
+        if self._sorrow(text) or (
             self._lexicon.phrases("bad").search(text) and not self._lexicon.phrases("negations").search(text)
         ):
             return Feeling.BAD
         if answer is not None and isinstance(answer.value, str) and answer.value in ("worse", "bad", "severe"):
             return Feeling.BAD
         return Feeling.GOOD if good or self._lexicon.phrases("joy").search(text) else Feeling.NEUTRAL
+
+    def _sorrow(self, text: str) -> bool:
+        """Whether some word of sorrow stands that is not denied: "nothing hurts"."""
+        return any(
+            not _DENIES.search(text, max(match.start() - _DENIAL, 0), match.start())
+            for match in self._lexicon.phrases("sorrow").finditer(text)
+        )

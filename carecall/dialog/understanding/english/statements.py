@@ -1,12 +1,12 @@
 """What an English reply states of the recipient: which findings, affirmed or denied, now or at another time."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from carecall.dialog.understanding.english.spoken import Clause, Spoken
-from carecall.dialog.understanding.lexicon import FindingKind, Lexicon
+from carecall.dialog.understanding.lexicon import FindingKind, Lexicon, Phrases
 from carecall.domain.finding import Ternary
 
 
@@ -32,6 +32,7 @@ class Statement:
     unsure: bool = False
 
 
+OF_MEDICINE = frozenset({"medication_missed", "took_medicine"})  # "took it" is of them only where medicine is spoken of
 # General words for pain mean nothing of their own where a particular pain is named.
 _SPECIFIC_PAINS = ("chest_pain", "headache", "sore_throat", "myalgia")
 _ECHO = re.compile(r"(?:feeling |any |a |no |the |my )?\w+(?: \w+)?$")
@@ -85,15 +86,18 @@ class Statements:
         """
         text = self._list("idioms").mask(spoken.text)
         denials = self._list("not_negations").mask(text, "+")
+        asked = tuple(asked)
+        silent = OF_MEDICINE.isdisjoint(asked) and not self._list("medicine_words").search(text)
         found = [
             statement
             for name in self._lexicon.findings
+            if not (silent and name in OF_MEDICINE)
             for start, end, present in self._mentions(name, text)
             for statement in self._judge(spoken, text, denials, name, start, end, present)
         ]
         found = self._without_lesser(spoken, _without_general_pain(found))
         found.sort(key=lambda each: (each.start, each.end))
-        return tuple(self._resolve_pronouns(spoken, denials, found, tuple(asked), inquired))
+        return tuple(self._resolve_pronouns(spoken, denials, found, asked, inquired))
 
     def completed(self, spoken: Spoken, about: Iterable[str]) -> tuple[Statement, ...]:
         """What bare answers state once the question's subject stands before them: "[my nose is] running like a tap"."""
@@ -129,6 +133,8 @@ class Statements:
         if self._of_others(spoken, text, clause, start, end) or self._supposed(text, clause, start):
             return
         stop = max(end, clause.end)
+        if name in OF_MEDICINE and is_other_taking(self._list, text[clause.start : stop]):
+            return
         if clause.mark == "?" and (_QUESTION.match(text, clause.start) or _ECHO.fullmatch(text[clause.start : stop])):
             return
         after = denials[end:stop]
@@ -288,6 +294,11 @@ class Statements:
                 mention = phrases.present.search(spoken.text, 0, clause.start)
                 if mention and others.search(spoken.text, 0, mention.start()):
                     yield Statement(name, Ternary.NO if denies else Ternary.YES, clause.start, clause.end)
+
+
+def is_other_taking(phrases: Callable[[str], Phrases], words: str) -> bool:
+    """Whether what is taken or missed is no medicine: "take a walk every morning"."""
+    return bool(phrases("other_taking").search(words)) and not phrases("medicine_words").search(words)
 
 
 def _words_back(text: str, offset: int, words: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from carecall.dialog.understanding.english.spoken import Clause, Spoken
-from carecall.dialog.understanding.english.statements import Statement, When
+from carecall.dialog.understanding.english.statements import OF_MEDICINE, Statement, When, is_other_taking
 from carecall.dialog.understanding.lexicon import FindingKind, Lexicon, Phrases
 from carecall.dialog.understanding.meaning import AnswerReading, Asked
 from carecall.domain.finding import Ternary
@@ -301,9 +301,12 @@ class YesNo:
 
     def _signs(self, spoken: Spoken, ask: Spoken, about: Sequence[str]) -> list[_Sign]:
         negative = bool(_NEGATIVE_ASK.search(ask.text))
+        medicine = not OF_MEDICINE.isdisjoint(about)
         signs: list[_Sign] = []
         for clause in spoken.clauses:
-            signs.extend(self._signs_of(spoken, clause, about, negative))
+            words = spoken.text[clause.start : clause.end]
+            if not (medicine and is_other_taking(self._list, words)):
+                signs.extend(self._signs_of(spoken, clause, about, negative))
         if not signs and not about:
             signs.extend(_repeats_ask(spoken, ask, self._list("negations")))
         if not signs and about:
@@ -318,7 +321,9 @@ class YesNo:
             return
         if self._list("hypothetical").search(text) or self._list("past_far").search(text):
             return
-        cue = self._list("troubles") if kinds & {FindingKind.SYMPTOM, FindingKind.EVENT} else _TOLD
+        if FindingKind.EVENT in kinds or self._list("no").search(text) or self._list("fine").search(text):
+            return
+        cue = self._list("troubles") if FindingKind.SYMPTOM in kinds else _TOLD
         found = cue.search(text) if FindingKind.STATE not in kinds else None
         if found and not self._list("negations").search(text, 0, found.start()):
             yield _Sign(Ternary.YES, Ground.MANNER, *found.span())
@@ -343,7 +348,7 @@ class YesNo:
             r"(?:(?:and|well|but|so|now|just|i am|it is|that is|i have|honestly|really|god|lord|why) )*", words
         )
         begin = stripped.end() if stripped else 0
-        symptom = bool(kinds & {FindingKind.SYMPTOM, FindingKind.EVENT})
+        symptom = FindingKind.SYMPTOM in kinds  # how something is, which good and bad words answer
         state = FindingKind.STATE in kinds
         if (symptom or state) and (fine := _at(self._list("fine"), words, begin)):
             sign(Ternary.NO if symptom else Ternary.YES, Ground.MANNER, fine)
