@@ -10,10 +10,8 @@ import pytest
 
 from carecall import model_files
 from carecall.errors import DeadlineExceeded, LanguageModelError
-from carecall.llm import Message
+from carecall.llm import Message, llama_cpp
 from carecall.settings import settings
-
-llama_cpp = pytest.importorskip("carecall.llm.llama_cpp")
 
 pytestmark = pytest.mark.models
 
@@ -34,9 +32,7 @@ SCHEMA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[Any]:
-    path = model_files.locate(settings().llm_model)
-    if path is None:
-        pytest.skip("the embedded language model is not here: carecall models fetch")
+    path = model_files.ensure(settings().llm_model, progress=False)
     model = llama_cpp.LlamaCpp(path, threads=2)
     asyncio.run(model.warm([ACKNOWLEDGE]))
     asyncio.run(model.warm([UNDERSTAND]))
@@ -182,7 +178,7 @@ async def test_a_prompt_longer_than_the_context_is_an_error(model: Any) -> None:
 
 
 async def test_closing_ends_what_runs_and_what_waits(model: Any) -> None:
-    path = model_files.locate(settings().llm_model)
+    path = model_files.ensure(settings().llm_model, progress=False)
     other = llama_cpp.LlamaCpp(path, threads=2, context=512)
     asked = [asyncio.create_task(other.complete([SAID], deadline_s=120, max_tokens=300)) for _ in range(2)]
     await asyncio.sleep(0.2)
