@@ -32,7 +32,7 @@ from carecall.simulation.server import RunningServer, running_server
 from carecall.simulation.voice_call import recipient_phrases, run_voice_call
 from carecall.store import Store
 
-pytestmark = [pytest.mark.models, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.models, pytest.mark.timeout(480)]
 
 
 @pytest.fixture(scope="module")
