@@ -54,6 +54,8 @@ class Intents:
                 intent is Intent.CALL_LATER and _NOT_NOW.fullmatch(text) and not _TIME.search(ask.text)
             ):
                 return intent
+            if intent is Intent.STOP_CALLING and self._bids_to_stop(spoken):
+                return intent
             if intent is Intent.WRONG_PERSON and identity and self._list("wrong_person_asked").search(text):
                 return intent
         if identity and _NO.match(text):
@@ -85,6 +87,11 @@ class Intents:
     def asks_if_robot(self, spoken: Spoken) -> bool:
         """Whether the reply asks if it speaks to a machine."""
         return self._lexicon.phrases("robot").search(spoken.text) is not None
+
+    def _bids_to_stop(self, spoken: Spoken) -> bool:
+        """Whether a clause begins with the wish: "that's ridiculous, don't call again"."""
+        words = self._of(Intent.STOP_CALLING)
+        return any(words.search(spoken.text[clause.start : clause.end]) for clause in spoken.clauses)
 
     def _list(self, name: str) -> Phrases:
         return self._lexicon.phrases(name)

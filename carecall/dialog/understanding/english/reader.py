@@ -170,7 +170,9 @@ class EnglishRules:
         good = False
         for each in latest(statements).values():
             kind = self._lexicon.findings[each.id].kind
-            if each.when is When.FAR or (each.id not in about and spoken.text[each.start : each.end].strip() == "nothing"):
+            if each.when is When.FAR or (
+                each.id not in about and spoken.text[each.start : each.end].strip() == "nothing"
+            ):
                 continue
             welcome = kind in (FindingKind.STATE, FindingKind.ACT)
             if (each.value is Ternary.YES) is welcome:

@@ -27,7 +27,8 @@ _ECHO = re.compile(
     r"there|that|we|he|she|you) (?:sure |certainly |really |most certainly |"
     r"just |definitely |surely )?(do|did|have|am|was|can|is|are|has|had|does|were)(n? not)?"
     r"(?: (?:thanks|thank you|indeed|so|too|today|this morning|actually|love|dear|at all|either|now|i am afraid|yes|"
-    r"already|yet|lately|recently|sir|doctor|(?<!am )(?<!is )(?<!are )(?<!was )(?<!not )all right|a bit|sometimes|yesterday|just now|earlier|rather|quite|"
+    r"already|yet|lately|recently|sir|doctor|"
+    r"(?<!am )(?<!is )(?<!are )(?<!was )(?<!not )all right|a bit|sometimes|yesterday|just now|earlier|rather|quite|"
     r"somewhat|a little|a lot|no|really|honestly|truly|mostly|often|usually|again|and then|now and|most days|"
     r"every day|every time|all the time|as it happens|as a matter of fact|thankfully|unfortunately|sadly|my dear|"
     r"thank god|thank goodness|on and off|from time to time|of late|this week|last night|you know|you see|mind you))*"
@@ -66,6 +67,17 @@ _NOT_GOOD = re.compile(
     r"(?:too |so |very |particularly |terribly |really |that |all that )?"
     r"(?:great|good|well|right|brilliant|clever|grand|the best|wonderful|marvelous|marvellous|hot)\b"
 )
+_SUBJECT = re.compile(
+    r"(?:(?:and|but|so|well|no|yes|oh|now|just) )*(?:my|the|those|these|that) (?:\w+ )?"
+    r"((?!the|my|is|was|i)\w+) (?:is|are|was|were|s|has|have|had)\b"
+)
+_VERB = re.compile(r"(?:(?:and|but|so|well|oh|now) )*i (?:always |usually |still |just |also )?(\w+) (?:my|the|a|to)\b")
+_GENERAL_VERB = re.compile(
+    r"do|did|have|had|am|was|can|could|will|would|try|tried|make|made|go|went|get|got|take|took|manage|managed|keep|"
+    r"kept|feel|felt|need|must|should|want|like|hope|mean|meant|think|suppose|used|start|started|seem|forgot|lost|"
+    r"miss|missed|lie|lay|sit|sat|woke|wake|hurt|could|might|may|ought|be|been"
+)
+_ANAPHOR = re.compile(r"(?:(?:and|but|so|well) )?(?:it|they|that|this) ")
 _WINDOW = re.compile(
     r"\b(?:yesterday|days?|lately|recently|this (?:past )?week|(?:past|last) (?:week|few)|of late|since)\b"
 )
@@ -303,13 +315,17 @@ class YesNo:
         negative = bool(_NEGATIVE_ASK.search(ask.text))
         medicine = not OF_MEDICINE.isdisjoint(about)
         signs: list[_Sign] = []
+        foreign = False
         for clause in spoken.clauses:
             words = spoken.text[clause.start : clause.end]
-            if not (medicine and is_other_taking(self._list, words)):
-                signs.extend(self._signs_of(spoken, clause, about, negative))
+            if medicine and is_other_taking(self._list, words):
+                continue
+            foreign = self._is_foreign(words, ask, about) or (foreign and _ANAPHOR.match(words) is not None)
+            found = self._signs_of(spoken, clause, about, negative)
+            signs.extend(each for each in found if not foreign or each.ground is not Ground.MANNER)
         if not signs and not about:
             signs.extend(_repeats_ask(spoken, ask, self._list("negations")))
-        if not signs and about:
+        if not signs and about and not foreign:
             signs.extend(self._presumed(spoken, about))
         return signs
 
@@ -327,6 +343,24 @@ class YesNo:
         found = cue.search(text) if FindingKind.STATE not in kinds else None
         if found and not self._list("negations").search(text, 0, found.start()):
             yield _Sign(Ternary.YES, Ground.MANNER, *found.span())
+
+    def _is_foreign(self, words: str, ask: Spoken, about: Sequence[str]) -> bool:
+        """Whether a clause tells of a thing or a doing that was not asked about: "the weather's terrible"."""
+        subject, verb = _SUBJECT.match(words), _VERB.match(words)
+        if subject is None and (verb is None or _GENERAL_VERB.fullmatch(verb[1])):
+            return False
+        own = subject[1] if subject else verb[1] if verb else ""
+        if subject and "pain" in about and self._list("body_parts").search(own):
+            return False
+        findings = [self._lexicon.findings[name] for name in about]
+        return (
+            bool(about)
+            and own[:4] not in ask.text
+            and not any(
+                each.topic.search(own) or each.present.search(own) or each.lead.endswith(f"{own} is")
+                for each in findings
+            )
+        )
 
     def _signs_of(self, spoken: Spoken, clause: Clause, about: Sequence[str], negative: bool) -> list[_Sign]:
         kinds = {self._lexicon.findings[name].kind for name in about}
