@@ -490,3 +490,62 @@ def test_the_longest_reply_is_searched_at_once(words: str) -> None:
         read(reply)
         fastest = min(fastest, time.perf_counter() - started)
     assert fastest < 0.15  # seconds; three times what an idle core needs
+
+
+@pytest.mark.parametrize(
+    ("danger", "reply"),
+    [
+        *(
+            ("suicidal_intent", reply)
+            for reply in (
+                "칼을 사왔어 무 썰려고",
+                "끈을 사다 놨어 김장 묶으려고",
+                "강에 빠진 사람을 구했대",
+                "베란다에 서서 꽃을 봤어",
+                "옥상에 올라가서 고추 널었어",
+                "자살 예방 교육을 받았어",
+                "다 끝내고 쉬고 있어",
+                "그 집에는 더 이상 살기 싫어서 이사 왔어",
+                "아들한테 가야 해",
+                "가방을 확 뒤져 봤어",
+                "차라리 뛰어가는 게 빠르지",
+                "그냥 가 버렸어 손님이",
+                "이제 그만 가려고 노인정",
+                "그만 살이 쪄서",
+                "우리 강아지가 죽을라고 해서 병원 갔어",
+            )
+        ),
+        *(
+            ("chest_pain", reply)
+            for reply in (
+                "가슴살을 찌르니까 잘 익었어",
+                "가슴이 아프더라 그 아이 소식에",
+                "가슴 펴고 걷는데 허리가 아파",
+                "손주를 가슴에 안고 있으니 무거워",
+                "강아지 가슴이 아픈가 봐",
+            )
+        ),
+        ("unconscious_or_confused", "옛날에 한번 정신을 놨었어"),
+    ],
+)
+def test_the_word_of_a_danger_said_of_another_thing_is_none(danger: str, reply: str) -> None:
+    understood = read(reply)
+    assert danger not in [each.id for each in understood.red_flags]
+    assert danger not in [each.id for each in understood.volunteered]
+
+
+@pytest.mark.parametrize(
+    ("danger", "reply"),
+    [
+        ("suicidal_intent", "옥상에 올라왔어 이제 뛰어내리려고"),
+        ("suicidal_intent", "이 집에서 살기 싫어 죽고 싶어"),
+        ("suicidal_intent", "다 끝내고 쉬고 싶어"),
+        ("suicidal_intent", "먼저 간 아들한테 가고 싶어"),
+        ("suicidal_intent", "칼을 사다 놨어 다 끝낼라고"),
+        ("suicidal_intent", "강아지가 죽고 나니 나도 죽고 싶어"),
+        ("unconscious_or_confused", "방금 정신을 놨었어"),
+        ("unconscious_or_confused", "아까 잠깐 정신을 놨었나 봐"),
+    ],
+)
+def test_a_danger_beside_everyday_words_still_counts(danger: str, reply: str) -> None:
+    assert danger in [each.id for each in read(reply).red_flags]

@@ -1246,3 +1246,89 @@ def test_a_question_that_names_its_window_takes_what_happened_in_it(
     answer = RULES.read(reply, Asked(ask, AnswerType.YES_NO, about=about), TODAY).answer
     assert answer is not None
     assert answer.value == meaning
+
+
+OFF_TOPIC: list[tuple[str, str]] = [
+    ("열이 있으세요?", "아니 글쎄 어제 손주가 왔는데 말이야"),
+    ("요즘 기분이 가라앉거나 울적하세요?", "아니 근데 날이 왜 이리 추워"),
+    ("오늘 식사는 하셨어요?", "아니 글쎄 옆집 개가 짖어서"),
+    ("오늘 식사는 하셨어요?", "열은 없어요"),
+    ("오늘 식사는 하셨어요?", "약이 없어요"),
+    ("오늘 식사는 하셨어요?", "감기약 먹었어요"),
+    ("오늘 식사는 하셨어요?", "나이를 먹었지"),
+    ("오늘 약은 드셨어요?", "열은 없어요"),
+    ("오늘 약은 드셨어요?", "밥 먹었어요"),
+    ("오늘 밖에 나가셨어요?", "전기가 나갔어"),
+    ("오늘 밖에 나가셨어요?", "아픈 데는 없어요"),
+    ("운동은 좀 하세요?", "전화를 걸었어"),
+    ("운동은 좀 하세요?", "옷을 걸어 놨지"),
+    ("운동은 좀 하세요?", "매일 테레비 봐"),
+    ("최근에 넘어지신 적 있으세요?", "쌀이 떨어졌어"),
+    ("최근에 넘어지신 적 있으세요?", "강아지 있어요"),
+    ("열이 있으세요?", "열쇠가 없어"),
+    ("건강에 문제가 있으세요?", "어디 있어요"),
+    ("건강에 문제가 있으세요?", "집에 있어요"),
+    ("아픈 데는 없으세요?", "시장에 갈 일이 있어요"),
+    ("기분이 처지거나 우울한 것 같으세요?", "다 같이 썼지"),
+    ("요즘 기분이 가라앉거나 울적하세요?", "매미가 울었어"),
+]
+
+
+@pytest.mark.parametrize(("ask", "reply"), OFF_TOPIC)
+def test_a_word_of_the_question_said_of_another_thing_answers_nothing(ask: str, reply: str) -> None:
+    answer = read(reply, ask, AnswerType.YES_NO).answer
+    assert answer is not None
+    assert answer.value == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("ask", "reply", "meaning"),
+    [
+        ("운동은 좀 하세요?", "아침마다 공원을 걸어요", "yes"),
+        ("운동은 좀 하세요?", "매일 걸어요", "yes"),
+        ("운동은 좀 하세요?", "밥 먹고 한 시간씩 걸어요", "yes"),
+        ("최근에 넘어지신 적 있으세요?", "아니 글쎄 내가 어제 계단에서 넘어졌지 뭐야", "yes"),
+        ("어젯밤에는 잘 주무셨어요?", "아니 글쎄 한숨도 못 잤어", "no"),
+        ("열이 있으세요?", "아니 글쎄 열은 없어", "no"),
+        ("건강에 문제가 있으세요?", "당뇨가 있어요", "yes"),
+        ("최근에 넘어지신 적 있으세요?", "지난주에 있었어", "yes"),
+        ("아픈 데는 없으세요?", "아픈 데가 어디 있어", "no"),
+        ("오늘 식사는 하셨어요?", "밥이 없어요", "no"),
+    ],
+)
+def test_an_exclamation_or_a_walk_does_not_hide_the_answer(ask: str, reply: str, meaning: str) -> None:
+    understood = read(reply, ask, AnswerType.YES_NO)
+    assert understood.intent == "answer"
+    assert understood.answer is not None
+    assert understood.answer.value == meaning
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "그 사람들한테 전화 걸지 말라고 했어",
+        "며느리한테 이제 연락하지 말라고 했지",
+        "딸이 이제 전화를 안 해",
+        "연락이 필요 없는 사이야 아들하고는",
+        "이제 약은 그만 받을래",
+        "번호표를 빼 놓고 기다렸어",
+        "신청서에 이름을 빼먹었어",
+        "보험을 해지했어 취소해 버렸어",
+        "전화를 그만하고 밥 먹었지",
+    ],
+)
+def test_calls_of_others_and_other_things_given_up_are_no_opting_out(reply: str) -> None:
+    assert read(reply, "오늘은 좀 어떠세요?").intent != "stop_calling"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "앞으로는 전화하지 마세요",
+        "전화하지 말라고 했는데 왜 또 걸어",
+        "아들이 이런 전화 하지 말래 싫대",
+        "내 번호 지워 주세요",
+    ],
+)
+def test_a_wish_for_no_more_calls_put_to_the_caller_is_opting_out(reply: str) -> None:
+    assert read(reply, "오늘은 좀 어떠세요?").intent == "stop_calling"

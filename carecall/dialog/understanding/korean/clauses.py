@@ -50,6 +50,7 @@ _EMPHATIC = re.compile(r"(?:몇|얼마나|어찌나|을매나|월매나|어떻�
 _GIVEN_BY = re.compile(r"[가-힣 ]{0,8}(?:준|온|보낸|만든|끓인|담근|쑨|한) [가-힣]")  # "the soup that my daughter made"
 _DEGREE = re.compile(r".{0,7}(?:정도|만큼|지경)")
 _KEEPS_ON = re.compile(r"\s*(?:않|안\s*하|못\s*하|있|싶|말(?=[고아라자았기]|$)|나서|보[니면])")
+_WHERE_IS = re.compile(r"(?:어[디데]|워디) ?있[어는나지습니]|어딨")
 _RHETORICAL = re.compile(r"왜\s?(?:안|못|없)")  # "why would there be none": there is
 _ILLNESS_OF_OTHERS = re.compile(r"(?:감기|독감|코로나|병|아프|아파|다[쳐치]|넘어|걸려|수술|입원)[가-힣 ]{0,8}서[\s,]*$")
 
@@ -202,7 +203,7 @@ def _marked(start: int, end: int, tokens: Sequence[Token], text: str, lexicon: L
         long_ago=long_ago,
         supposed=has("hypothetical"),
         planned=has("plans"),
-        asking=_QUESTION.search(piece) is not None,
+        asking=_QUESTION.search(piece) is not None or (not denials and _WHERE_IS.search(piece) is not None),
         rhetorical=asked_why,
         unsure=() if _EMPHATIC.search(piece) else _spans("unsure", text, start, end, lexicon),
         bare=not any(start <= token.start < end and token.tag in _PREDICATES for token in tokens),

@@ -48,8 +48,17 @@ def named_intent(text: str, ask: str, lexicon: Lexicon) -> tuple[Intent, str] | 
         if phrases is not None and (match := phrases.search(text)):
             if intent in _QUESTIONS and _TELLS.search(text):
                 continue
+            if intent is Intent.STOP_CALLING and not _meant(text, lexicon):
+                continue
             return intent, match.group(0)
     return None
+
+
+def _meant(text: str, lexicon: Lexicon) -> bool:
+    """Whether a wish for no more calls is about these calls, not about others' calls or another thing given up."""
+    if lexicon.phrases("stop_calling_to_us").search(text):
+        return True
+    return not any(lexicon.phrases(name).search(text) for name in ("stop_calling_not_meant", "stop_calling_of_others"))
 
 
 def only_fillers(text: str, lexicon: Lexicon) -> bool:

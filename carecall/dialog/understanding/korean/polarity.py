@@ -82,7 +82,7 @@ def ask_of(asked: Asked, tokens: Sequence[Token], lexicon: Lexicon) -> Ask:
     stems = frozenset(
         _HONORIFIC.get(token.form, token.form)
         for token in tokens
-        if token.tag[:2] in ("VV", "VA") or token.tag in ("XR", "XSV")
+        if (token.tag[:2] in ("VV", "VA") or token.tag in ("XR", "XSV")) and token.form not in _EMPTY_STEMS
     )
     words = frozenset(token.form for token in tokens if token.tag[:2] in ("NN", "VV", "VA", "XR")) | stems
     if _NEVER_HAPPENED.search(text):
@@ -118,6 +118,17 @@ _LACKING = re.compile(r"(?<!왜 )(?<!왜)없[어지다네고는]")
 _OF_VISITORS = frozenset({"met_someone", "phoned"})  # what others do is the answer
 _PLAIN_WORDS = 5  # letters of a statement that says more than "yes"
 _WELL = re.compile(r"(?<![가-힣])잘(?![가-힣])|덕분|덕에|좋[아은네습]|걱정")
+_EXCLAIMS = re.compile(
+    r"아니\s?(?=(?:글쎄|근데|그런데|내 말|있잖|세상에|왜|어떻게|무슨|누가|언제|어디|도대체|그러니까)(?![가-힣]))"
+)
+_EMPTY_STEMS = frozenset({"같", "어떻", "그렇", "이렇", "어떠하"})
+_HAS = frozenset({"있", "없"})
+_PLAIN_SUBJECTS = frozenset({
+    "것", "거", "적", "일", "데", "때", "날", "증상", "문제", "이상", "생각", "새", "틈", "하나", "정도", "경우",
+    "전", "조금", "자주", "가끔", "매일", "군데", "번", "시간", "기운", "힘", "편",
+})  # fmt: skip
+_ILLNESS = re.compile(r"(?:병|염|증|통|암|당뇨|혈압|증세|디스크|풍|감기|열|기침|가래|콧물|장애|골절|불편|치매)$")
+_TIME = re.compile(r"(?:주|달|년|해|월|봄|여름|가을|겨울|요일|때|날|번|시|밤|낮|저녁)$")
 _AGREES = re.compile(r"\s*(?:네|예|응|어|그럼|맞)[\s,.]")
 
 
@@ -127,6 +138,9 @@ def _opening(text: str, lexicon: Lexicon) -> tuple[Ternary | None, int, int]:
     for _ in range(4):
         while at < len(text) and text[at] in " ,.~…!\n":
             at += 1
+        if exclaimed := _EXCLAIMS.match(text, at):
+            at = exclaimed.end()
+            continue
         for name, value in (("yes", Ternary.YES), ("no", Ternary.NO)):
             match = next(iter(lexicon.phrases(name).finditer(text, at)), None)
             if (
@@ -159,6 +173,8 @@ def yes_or_no(
     """A Ternary with scores. ``evasive``: the reply does something else than to answer (asks back, waits, leaves)."""
     if "medication_missed" in ask.findings and (none := lexicon.phrases("no_medicine").search(text)):
         return _scored(Ternary.NO, 0.8, none.group(0))
+    clauses = [each for each in clauses if not _of_another_thing(text, each, ask, lexicon)]
+    stated = [each for each in stated if not _of_another_thing(text, each.clause, ask, lexicon)]
     content = _by_content(text, ask, clauses, stated, evasive=evasive)
     if content is None and ask.denied and not ask.lately and "없" in ask.stems and (lacking := _LACKING.search(text)):
         content = _scored(Ternary.YES, 0.85, lacking.group(0))
@@ -217,6 +233,7 @@ def _by_content(
         and (not each.clause.other or each.id in _OF_VISITORS or own_feeling(each, text))
         and not each.clause.asking
         and not _echo(each, text, evasive=evasive)
+        and not _of_another(each, stated)
     ]
     if "fever" in wanted and (degrees := temperatures(text)):
         measured, start, end = degrees[-1]
@@ -240,6 +257,50 @@ def _by_content(
     return _scored(value, 0.75 if chosen.weak else 0.92, text[start:end])
 
 
+def _of_another_thing(text: str, clause: Clause, ask: Ask, lexicon: Lexicon) -> bool:
+    """Whether the clause has the words of what was asked about, but of another thing: "약 먹었어" of a meal."""
+    return any(lexicon.phrases(f"another_{each}").search(text, *clause.span) is not None for each in ask.findings)
+
+
+def _of_another(each: Statement, stated: Sequence[Statement]) -> bool:
+    """Whether the words of a denial deny something else: "열은 없어요" of having eaten."""
+    return each.value is Ternary.NO and any(
+        other.id != each.id
+        and other.clause is each.clause
+        and other.value is Ternary.NO
+        and other.span[0] < each.span[0]
+        and each.span[1] <= other.span[1]
+        for other in stated
+    )
+
+
+def _has_another(clause: Clause, ask: Ask, tokens: Sequence[Token]) -> bool:
+    """Whether the clause says of a thing that was not asked about that there is or is none: "강아지 있어요"."""
+    inside = [token for token in tokens if clause.start <= token.start < clause.end]
+    at = next((i for i, token in enumerate(inside) if token.form in _HAS and token.tag[:2] in ("VV", "VA")), None)
+    if at is None:
+        return False
+    before = [token for token in inside[:at] if token.tag not in ("MAG", "MAJ", "IC")]
+    while before and before[-1].tag[0] == "J":
+        before.pop()
+    if not before or before[-1].tag not in ("NNG", "NNP", "NNB"):
+        return False
+    noun = before.pop().form
+    if _TIME.search(noun) or (noun == "느낌" and ask.of_trouble):
+        return False
+    if _ILLNESS.search(noun) and set(ask.findings) <= {"pain"}:
+        return False
+    if noun in ask.words and noun not in _PLAIN_SUBJECTS:
+        return False
+    if noun not in _PLAIN_SUBJECTS:
+        return _ADVERBS.fullmatch(noun) is None
+    if noun == "일" and not before:
+        return True
+    told = [token.form for token in before if token.tag[:2] in ("VV",)]
+    named = bool(before) and before[-1].tag == "ETM" and bool(told)
+    return named and told[-1] not in ask.stems and told[-1] not in ("그러", "이러")
+
+
 def _echo(each: Statement, text: str, *, evasive: bool) -> bool:
     """Whether the words only repeat the question's: "열이요?"."""
     if each.value is not Ternary.YES:
@@ -260,7 +321,11 @@ def _done(each: Statement) -> bool:
 def _by_predicate(
     text: str, ask: Ask, clauses: Sequence[Clause], tokens: Sequence[Token], lexicon: Lexicon
 ) -> AnswerReading:
-    mine = [each for each in reversed(clauses) if not each.other and not each.asking and not each.supposed]
+    mine = [
+        each
+        for each in reversed(clauses)
+        if not (each.other or each.asking or each.supposed or _has_another(each, ask, tokens))
+    ]
     for clause in mine:
         denied = lexicon.phrases("denied").search(text, *clause.span)
         if denied and not re.search(r"왜\s?\Z", text[: denied.start()]):

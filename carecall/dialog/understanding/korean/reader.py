@@ -14,7 +14,7 @@ from carecall.dialog.red_flags import load_red_flag_phrases
 from carecall.dialog.understanding.korean.choices import choice_in
 from carecall.dialog.understanding.korean.clauses import LONGEST, Clause, analyse, clauses_of, plain
 from carecall.dialog.understanding.korean.durations import days_in
-from carecall.dialog.understanding.korean.findings import WELCOME, Statement, own_feeling, settled, statements
+from carecall.dialog.understanding.korean.findings import HAPPENED, WELCOME, Statement, own_feeling, settled, statements
 from carecall.dialog.understanding.korean.intents import intent_of, named_intent, replies_to
 from carecall.dialog.understanding.korean.numbers import number_in, temperatures
 from carecall.dialog.understanding.korean.polarity import FEVER_FROM_C, Ask, ask_of, yes_or_no
@@ -115,6 +115,10 @@ class KoreanRules:
         evasive = named is not None and named[0] in _EVASIVE
         answer = self._answer(text, ask, asked, clauses, stated, tokens, today, evasive=evasive)
         volunteered = _volunteered(text, [each for each in stated if self._reported(each)])
+        if not any(each.id == "chest_pain" for each in red_flags) and self._flags["chest_pain"].unless.search(text):
+            volunteered = tuple(
+                each for each in volunteered if each.id != "chest_pain" or each.value is not Ternary.YES
+            )
         bearing = answer
         if asked.type is AnswerType.OPEN:
             bearing = yes_or_no(text, ask, clauses, stated, tokens, self._lexicon, evasive=evasive)
@@ -162,10 +166,11 @@ class KoreanRules:
         found = statements(self._lexicon.findings, text, clauses, usable=usable, also=also, lately=lately)
         if len(ask.findings) == 1 and clauses and not any(each.clause is clauses[0] for each in found):
             first = clauses[0]
+            event = self._lexicon.findings[ask.findings[0]].kind in HAPPENED
             start = first.start + len(first.text) - len(first.text.lstrip())
             if ask.of_trouble and not first.negations and not first.over and _GOES_ON.search(first.text):
                 found.insert(0, Statement(ask.findings[0], Ternary.YES, (start, first.end), first))
-            elif (_NO_LONGER.search(first.text) or first.over) and not first.other:
+            elif (_NO_LONGER.search(first.text) or (first.over and not event)) and not first.other:
                 found.insert(0, Statement(ask.findings[0], Ternary.NO, (start, first.end), first))
         return found
 
