@@ -43,12 +43,16 @@ def chat(reply: str) -> Understanding:
     (MISSED, "the garden's been awful this year"),
     (MISSED, "I missed my daughter's birthday"),
     (MISSED, "I missed the bus"),
+    (MISSED, "I forgot your name"),
+    (TAKEN, "I took my temperature"),
+    (TAKEN, "I have my breakfast every morning"),
     (MISSED, "I never miss my program on TV"),
     (MISSED, "I stopped the newspaper"),
     (MISSED, "I gave up smoking years ago"),
     (MISSED, "I take a walk every morning"),
     (MISSED, "never mind, forget it"),
     (TAKEN, "I take a walk every morning"),
+    (TAKEN, "I took a walk"),
     (TAKEN, "I took the dog out"),
     (TAKEN, "I have my grandchildren every weekend"),
     (TAKEN, "I had the plumber in"),
@@ -84,6 +88,8 @@ def test_what_is_off_topic_answers_nothing(ask: str, reply: str) -> None:
     (MISSED, "never", "no"),
     (MISSED, "I stopped taking them", "yes"),
     (MISSED, "I missed a day", "yes"),
+    (MISSED, "I keep forgetting", "yes"),
+    (MOOD, "the evenings are terrible", "yes"),
     (MISSED, "I take them every morning", "no"),
     (TAKEN, "I take it every morning", "yes"),
     (HEALTH, "my hip's been awful", "yes"),
@@ -115,7 +121,9 @@ def test_findings_told_are_those_meant(reply: str, expected: dict[str, str]) -> 
     "stop calling me", "don't ring again", "take me off the list", "never ring me again", "cancel these calls",
     "I told you not to call me again", "would you stop calling me", "can you take my number off", "stop these calls",
     "twice a day is ridiculous stop ringing me", "I never agreed to this. Do not contact me again",
-    "that's ridiculous, don't call me", "I'm sick of you calling", "take me off this service", "don't you ever call here again", "no more calls please",
+    "that's ridiculous, don't call me",
+    "I'm sick of you calling", "take me off this service",
+    "don't you ever call here again", "no more calls please",
 ])  # fmt: skip
 def test_a_wish_for_no_more_calls_opts_out(reply: str) -> None:
     assert chat(reply).intent is Intent.STOP_CALLING
@@ -123,6 +131,7 @@ def test_a_wish_for_no_more_calls_opts_out(reply: str) -> None:
 
 @pytest.mark.parametrize("reply", [
     "I mark every question on my paper and when I'm done I end the call", "you can end the call",
+    "I don't want to stop these calls, I like them", "please don't take me off the list",
     "my kids never leave me alone", "drop me off at church", "my daughter takes me out of the house",
     "take me out for dinner", "the dogs don't bother me", "they do not call any more", "I did not want it",
     "my son doesn't ring me any more", "I'm fed up with it, all this rain", "I stopped calling him years ago",
@@ -143,6 +152,7 @@ def test_a_wish_or_plan_to_die_is_heard(reply: str) -> None:
 
 
 @pytest.mark.parametrize("reply", [
+    "the doctor wants me to take all these pills", "I can't go on the stairs",
     "tell me to take two pills", "yes I took all my pills", "I take all my tablets", "I have tablets till Friday",
     "I collect my tablets from the pharmacy", "all the grandchildren came at once", "the show was about suicide",
     "I want it over with, this dentist thing", "I want this finished by Friday", "we said my goodbyes at the station",

@@ -68,8 +68,8 @@ _NOT_GOOD = re.compile(
     r"(?:great|good|well|right|brilliant|clever|grand|the best|wonderful|marvelous|marvellous|hot)\b"
 )
 _SUBJECT = re.compile(
-    r"(?:(?:and|but|so|well|no|yes|oh|now|just) )*(?:my|the|those|these|that) (?:\w+ )?"
-    r"((?!the|my|is|was|i)\w+) (?:is|are|was|were|s|has|have|had)\b"
+    r"(?:(?:and|but|so|well|no|yes|oh|now|just) )*(?:my|the|those|these|that) "
+    r"(?!evening|night|morning|day|weekend)(?:\w+ )?((?!the|my|is|was|i)\w+) (?:is|are|was|were|s|has|have|had)\b"
 )
 _VERB = re.compile(r"(?:(?:and|but|so|well|oh|now) )*i (?:always |usually |still |just |also )?(\w+) (?:my|the|a|to)\b")
 _GENERAL_VERB = re.compile(
@@ -319,6 +319,7 @@ class YesNo:
         for clause in spoken.clauses:
             words = spoken.text[clause.start : clause.end]
             if medicine and is_other_taking(self._list, words):
+                foreign = True
                 continue
             foreign = self._is_foreign(words, ask, about) or (foreign and _ANAPHOR.match(words) is not None)
             found = self._signs_of(spoken, clause, about, negative)
