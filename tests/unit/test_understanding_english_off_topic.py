@@ -145,6 +145,7 @@ def test_nobody_is_opted_out_by_other_words(reply: str) -> None:
 @pytest.mark.parametrize("reply", [
     "I want to take all my pills", "I'm going to take all the tablets", "I've thought of taking too many pills",
     "I took all my pills at once", "I've been saving up my pills", "I took a handful of pills",
+    "I took the whole packet of pills", "I took twenty of my pills", "I've taken thirty tablets",
     "I swallowed the whole bottle", "if I took all my pills it'd be over", "I just want it all to stop",
 ])  # fmt: skip
 def test_a_wish_or_plan_to_die_is_heard(reply: str) -> None:
@@ -153,6 +154,7 @@ def test_a_wish_or_plan_to_die_is_heard(reply: str) -> None:
 
 @pytest.mark.parametrize("reply", [
     "the doctor wants me to take all these pills", "I can't go on the stairs",
+    "I take twenty pills a day", "I took three pills",
     "tell me to take two pills", "yes I took all my pills", "I take all my tablets", "I have tablets till Friday",
     "I collect my tablets from the pharmacy", "all the grandchildren came at once", "the show was about suicide",
     "I want it over with, this dentist thing", "I want this finished by Friday", "we said my goodbyes at the station",
