@@ -540,6 +540,8 @@ def test_the_word_of_a_danger_said_of_another_thing_is_none(danger: str, reply: 
         ("suicidal_intent", "옥상에 올라왔어 이제 뛰어내리려고"),
         ("suicidal_intent", "이 집에서 살기 싫어 죽고 싶어"),
         ("suicidal_intent", "다 끝내고 쉬고 싶어"),
+        ("suicidal_intent", "집에서 더는 살고 싶지 않아요"),
+        ("chest_pain", "가슴을 펴면 아파"),
         ("suicidal_intent", "먼저 간 아들한테 가고 싶어"),
         ("suicidal_intent", "칼을 사다 놨어 다 끝낼라고"),
         ("suicidal_intent", "강아지가 죽고 나니 나도 죽고 싶어"),
