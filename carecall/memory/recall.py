@@ -37,7 +37,8 @@ class FollowUp:
 def follow_ups(memories: Sequence[Memory], today: datetime.date, language: Language) -> tuple[FollowUp, ...]:
     """The follow-ups of a call on this day, at most two and of different topics. Pure.
 
-    Left out: lasting conditions, what is over or well, what was asked about once, what was said today or not in RECENT_DAYS.
+    Left out: lasting conditions, what is over or well, what was asked about once, what was said today or not in
+    RECENT_DAYS.
     """
     chosen: list[Memory] = []
     for memory in sorted(memories, key=lambda each: (_rank(each), -each.created_on.toordinal(), each.id)):
