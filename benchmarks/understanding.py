@@ -55,9 +55,9 @@ def _from_scenarios() -> Iterator[tuple[Language, str, str]]:
     for path in scenario_files([SCENARIOS]):
         scenario = load_scenario(path)
         dialog = find_dialog(settings().dialogs_dir, scenario.dialog)
-        for code, replies in scenario.recipient.answers.items():
-            for reply in replies:
-                yield dialog.language, dialog.question(code).ask[0], reply
+        for question in dialog.agenda:
+            for reply in scenario.recipient.answers.get(question.code, ()):
+                yield dialog.language, question.ask[0], reply
 
 
 def _rules(language: Language, pairs: list[tuple[str, str]]) -> None:
