@@ -7,7 +7,7 @@ import typer
 import uvicorn
 
 from carecall import logs, model_files
-from carecall.errors import CareCallError
+from carecall.errors import CareCallError, ModelFileError
 from carecall.settings import settings
 
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; CARECALL_PORT by default.")]
@@ -36,6 +36,10 @@ def serve(port: Port = None) -> None:
     from telephony.router import WS_MAX_SIZE
 
     effective = settings() if port is None else settings().model_copy(update={"port": port})
+    models = model_files.store(effective.models_dir)
+    if missing := [name for name in model_files.needed(effective) if models.locate(name) is None]:
+        names = ", ".join(missing)
+        raise ModelFileError(f"Not on this machine: {names}. Run 'carecall models fetch' or 'carecall up'.")
     logs.configure()
     with _listening(effective.host, effective.port) as listener:
         application = create_app(effective)
@@ -51,7 +55,10 @@ def serve(port: Port = None) -> None:
         typer.echo(
             f"CareCall listens on http://{effective.host}:{listener.getsockname()[1]} (Ctrl-C ends it)", err=True
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise typer.Exit(1)
 
 
 def stream_url(

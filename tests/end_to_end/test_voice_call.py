@@ -4,6 +4,7 @@ import asyncio
 import audioop
 import base64
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -240,6 +241,20 @@ async def test_finished_turns_outlive_kill_9_and_the_next_start_closes_the_call(
         assert report is not None
         assert report.outcome is Outcome.INTERRUPTED
         assert {finding.code: finding.value for finding in report.findings}["ate"] == "yes"
+
+
+def test_a_missing_model_is_one_clear_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "carecall", "serve", "--port", "0"],
+        env={**os.environ, "CARECALL_MODELS_DIR": str(tmp_path), "CARECALL_LLM": "none"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        "carecall: Not on this machine: whisper-base, en_US-joe-medium. Run 'carecall models fetch' or 'carecall up'."
+    ]
 
 
 def test_a_port_in_use_is_one_clear_line(server: RunningServer) -> None:
