@@ -1,6 +1,8 @@
 """When the recipient speaks and when a turn is over: Silero VAD and Smart Turn, their models loaded once a process."""
 
+import asyncio
 import copy
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -25,6 +27,10 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 _START_S = 0.12
 _CONFIDENCE = 0.6
 _VOLUME = 0.4
+
+
+_BARE_WORD_S = 0.7  # a turn with less speech is a bare word
+_ELABORATION_S = 0.65  # silence after a bare word until it counts as the whole turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +82,57 @@ class WholeTurn(TurnAnalyzerUserTurnStopStrategy):
         super().__init__(turn_analyzer=turn_analyzer)
         self._runs = 0  # runs of speech that are not recognised yet
         self._voice = False
+        self._spoken_s = 0.0  # speech in this turn
+        self._began = 0.0
+        self._ended = 0.0
+        self._holding: asyncio.Task[None] | None = None
+
+    async def handle_user_turn_started(self) -> None:
+        self._spoken_s = 0.0
+        await super().handle_user_turn_started()
+
+    async def cleanup(self) -> None:
+        await self._let_go()
+        await super().cleanup()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         match frame:
             case VADUserStartedSpeakingFrame():
                 self._voice = True
+                self._began = frame.timestamp - frame.start_secs
+                await self._let_go()
             case VADUserStoppedSpeakingFrame():
                 self._voice = False
                 self._runs += 1
+                self._ended = frame.timestamp - frame.stop_secs
+                self._spoken_s += max(0.0, self._ended - self._began)
             case TranscriptionFrame():
                 self._runs = max(0, self._runs - 1)
                 if self._runs or self._voice:
                     frame = copy.copy(frame)
                     frame.finalized = False
         return await super().process_frame(frame)
+
+    async def trigger_user_turn_stopped(self, *, enable_user_speaking_frames: bool | None = None) -> None:
+        """Ends the turn; after a bare word it waits a moment, because people go on: "No. I am in good spirits."."""
+        await self._let_go()
+        wait_s = self._ended + _ELABORATION_S - time.time() if self._spoken_s < _BARE_WORD_S else 0.0
+        if wait_s > 0:
+            self._holding = self.task_manager.create_task(
+                self._end_after(wait_s, enable_user_speaking_frames), f"{self}::end_after"
+            )
+        else:
+            await super().trigger_user_turn_stopped(enable_user_speaking_frames=enable_user_speaking_frames)
+
+    async def _end_after(self, wait_s: float, enable_user_speaking_frames: bool | None) -> None:
+        await asyncio.sleep(wait_s)
+        self._holding = None
+        await super().trigger_user_turn_stopped(enable_user_speaking_frames=enable_user_speaking_frames)
+
+    async def _let_go(self) -> None:
+        holding, self._holding = self._holding, None
+        if holding is not None:
+            await self.task_manager.cancel_task(holding)
 
 
 def load() -> None:

@@ -141,7 +141,7 @@ def wait(seconds: float = 0.05) -> SleepFrame:
 
 def turn(text: str) -> list[Frame]:
     """A recipient's turn of one run of speech, and the time that an answer takes."""
-    return [voice(), wait(), quiet(), words(text), wait(0.4)]
+    return [voice(), wait(), quiet(), words(text), wait(1.0)]
 
 
 async def test_the_greeting_comes_first() -> None:
@@ -203,7 +203,15 @@ async def test_what_the_agent_said_is_written_down_when_it_has_been_spoken() -> 
 )
 async def test_a_pause_in_the_reply_makes_one_turn_of_it(frames: Callable[[], list[Frame]]) -> None:
     line = Line()
-    await line.run(*frames(), wait(0.4))
+    await line.run(*frames(), wait(1.0))
+    assert line.heard == ["Yes. Anna."]
+
+
+async def test_a_bare_word_waits_a_moment_for_what_follows() -> None:
+    line = Line()
+    await line.run(
+        voice(), wait(), quiet(), words("Yes."), wait(0.2), voice(), wait(), quiet(), words("Anna."), wait(1.0)
+    )
     assert line.heard == ["Yes. Anna."]
 
 
@@ -222,7 +230,7 @@ async def test_talking_over_the_agent_interrupts_it() -> None:
 @pytest.mark.parametrize("text", [NOTHING_RECOGNISED, "  "])
 async def test_a_short_noise_is_no_turn_and_the_agent_says_again_what_it_cut_off(text: str) -> None:
     line = Line(mute=True)
-    await line.run(voice(), wait(), quiet(), words(text), wait(0.4))
+    await line.run(voice(), wait(), quiet(), words(text), wait(1.0))
     assert line.heard == []
     assert len(line.said) == 2
     assert line.said[0] == line.said[1]
