@@ -23,6 +23,7 @@ from carecall.dialog.understanding.rules import rules_for
 from carecall.dialog.wording import Wording, may_write, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
+from carecall.domain.progress import CallProgress
 from carecall.domain.report import Outcome, Report
 from carecall.errors import SettingsError, SpeechError, StoreError
 from carecall.llm import LanguageModel
@@ -40,7 +41,6 @@ from telephony.admission import Gate
 from telephony.media_stream import MediaStream
 from telephony.router import TelephonyPorts, telephony_router
 from telephony.transport import telephone_transport
-from telephony.webhooks import CallProgress
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,11 @@ CareCallError
 ├── StoreError            store
 │   └── StoreUnavailable
 ├── StreamRefused         telephony
+├── CampaignFileError     outreach: every problem found, a line each
+├── DialError             outreach, telephony
+│   ├── DialRefused
+│   └── DialUnknown
+├── ImportFileError       exchange: every problem found, a line each
 └── SimulationError       simulation
 
 The message is one line that names the trouble and the mend; ``code`` is stable and may be relied on by scripts.
@@ -76,6 +81,24 @@ class StreamRefused(CareCallError):
     """A media stream was not admitted or broke the protocol."""
 
     code = "stream_refused"
+
+
+class CampaignFileError(CareCallError):
+    """A campaign file is wrong."""
+
+    code = "campaign_file"
+
+
+class DialError(CareCallError):
+    """A call could not be made."""
+
+    code = "dial"
+
+
+class ImportFileError(CareCallError):
+    """A list of people cannot be imported."""
+
+    code = "import_file"
 
 
 class SimulationError(CareCallError):

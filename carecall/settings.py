@@ -43,6 +43,20 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     twilio_account_sid: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
+    twilio_number: str = ""  # E.164: calls are made from it, and people call it back
+    twilio_api_url: str = "https://api.twilio.com"
+    calls_per_second: float = Field(1.0, gt=0, le=100)  # begun by all workers together
+    calls_at_once: int = Field(8, ge=1, le=10_000)  # under way, of all workers together
+    ring_s: int = Field(30, ge=10, le=120)  # then a call counts as not answered
+    longest_call_s: int = Field(900, ge=60, le=3600)  # then the provider ends it
+    worker_name: str = ""  # unlike that of any other worker; empty: the name of this machine
+    drain_s: float = Field(300.0, ge=0, le=3600)  # how long calls may go on after SIGTERM
+    alert_webhook_url: str = ""  # where emergencies and urgent alerts are posted
+    alert_webhook_secret: SecretStr = SecretStr("")  # signs the posts
+    alert_email_to: str = ""  # addresses, with commas between
+    alert_email_from: str = ""
+    smtp_url: SecretStr = SecretStr("")  # smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://…:465
+    otlp_url: str = ""  # an OpenTelemetry collector's http endpoint; empty: nothing is exported
 
     organisation: str = ""  # who calls; empty: the dialog's own
     llm: str = "local"  # none, local, or the base URL of an OpenAI-compatible server

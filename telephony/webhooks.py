@@ -6,8 +6,6 @@ Every one is signed by Twilio: https://www.twilio.com/docs/usage/webhooks/webhoo
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -17,6 +15,7 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import ClientDisconnect
 from twilio.twiml.voice_response import VoiceResponse
 
+from carecall.domain.progress import AnsweredBy, CallProgress, CallStatus
 from carecall.errors import CareCallError
 from carecall.settings import Settings
 from telephony.addresses import RESUME, STATUS, VOICE, resume_url, status_url, stream_url, voice_url
@@ -29,44 +28,6 @@ STORE_WITHIN_S = 5.0
 
 Form = ImmutableMultiDict[str, str]
 Answer = TypeVar("Answer")
-
-
-class CallStatus(StrEnum):
-    """Twilio's words: https://www.twilio.com/docs/voice/api/call-resource#call-status-values."""
-
-    QUEUED = "queued"
-    INITIATED = "initiated"
-    RINGING = "ringing"
-    IN_PROGRESS = "in-progress"
-    COMPLETED = "completed"
-    BUSY = "busy"
-    FAILED = "failed"
-    NO_ANSWER = "no-answer"
-    CANCELED = "canceled"
-
-
-class AnsweredBy(StrEnum):
-    """Twilio's words: https://www.twilio.com/docs/voice/answering-machine-detection."""
-
-    HUMAN = "human"
-    MACHINE_START = "machine_start"
-    MACHINE_END_BEEP = "machine_end_beep"
-    MACHINE_END_SILENCE = "machine_end_silence"
-    MACHINE_END_OTHER = "machine_end_other"
-    FAX = "fax"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class CallProgress:
-    """One status callback. They come late, twice and out of order: fold by ``sequence``, terminal states absorb."""
-
-    attempt_id: UUID
-    call_sid: str
-    status: CallStatus | None  # None: only who answered
-    sequence: int | None  # rises within a call; None when there is no status
-    answered_by: AnsweredBy | None
-    duration_s: int | None  # of the answered call, known when it is completed
 
 
 OpenStream = Callable[[UUID, str], Awaitable[str | None]]  # a one-time token for this attempt's call; None: hang up

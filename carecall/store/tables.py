@@ -1,7 +1,7 @@
 """The tables. What must never happen is refused here: closed sets, one live call a person, one report a call."""
 
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     String,
+    Time,
     UniqueConstraint,
     Uuid,
     text,
@@ -25,8 +26,10 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
 from carecall.domain.attempt import AttemptState
+from carecall.domain.campaign import TaskKind
 from carecall.domain.finding import Layer, Unit
 from carecall.domain.language import Language
+from carecall.domain.progress import AnsweredBy, CallFailure
 from carecall.domain.report import Outcome
 from carecall.domain.triage import Urgency
 from carecall.domain.turn import Speaker
@@ -47,6 +50,29 @@ class ConsentSource(StrEnum):
 class Role(StrEnum):
     CARE_WORKER = "care_worker"
     OPERATOR = "operator"
+
+
+class Direction(StrEnum):
+    """Who called whom."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+
+
+class SlotState(StrEnum):
+    """What became of a due check."""
+
+    OPEN = "open"
+    REACHED = "reached"  # the person was spoken to; the report says the rest
+    HANDED_OVER = "handed_over"  # the ladder has ended in a task for a human
+    DROPPED = "dropped"  # no longer wanted before anybody was reached: opted out, ended, paused; see ``reason``
+
+
+class Channel(StrEnum):
+    """Where an alert is delivered to, beside the dashboard."""
+
+    WEBHOOK = "webhook"
+    EMAIL = "email"
 
 
 class ValueKind(StrEnum):
@@ -107,9 +133,8 @@ def _moment(*, required: bool = True) -> Any:
     return Field(sa_column=column) if required else Field(default=None, sa_column=column)
 
 
-def _closed(members: type[StrEnum], constraint: str, *, required: bool = True) -> Any:
-    """A closed set, kept as its values under a CHECK."""
-    kind = Enum(
+def _values(members: type[StrEnum], constraint: str) -> Enum:
+    return Enum(
         members,
         name=constraint,
         native_enum=False,
@@ -117,6 +142,11 @@ def _closed(members: type[StrEnum], constraint: str, *, required: bool = True) -
         length=32,
         values_callable=lambda enum: [member.value for member in enum],
     )
+
+
+def _closed(members: type[StrEnum], constraint: str, *, required: bool = True) -> Any:
+    """A closed set, kept as its values under a CHECK."""
+    kind = _values(members, constraint)
     return Field(sa_column=Column(kind, nullable=False)) if required else Field(default=None, sa_column=Column(kind))
 
 
@@ -142,6 +172,8 @@ class RecipientRow(Row, table=True):
     language: Language = _closed(Language, "recipient_language")
     time_zone: str = Field(sa_column=Column(String(64), nullable=False))  # IANA name
     patience_s: float = 0.0  # seconds to wait longer than usual before taking a pause for the end of a reply
+    opens: time | None = Field(default=None, sa_column=Column(Time))  # the person's own hours, local; within them only
+    closes: time | None = Field(default=None, sa_column=Column(Time))
     notes: str = _personal("recipient.notes")
     created_at: datetime = _moment()
 
@@ -158,6 +190,8 @@ class CampaignRow(Row, table=True):
     starts_on: date = Field(sa_column=Column(Date, nullable=False))
     ends_on: date | None = Field(default=None, sa_column=Column(Date))
     schedule: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    ladder: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    paused: bool = False
 
 
 class EnrollmentRow(Row, table=True):
@@ -169,6 +203,7 @@ class EnrollmentRow(Row, table=True):
         CheckConstraint("(consent_at IS NULL) = (consent_source IS NULL)", name="enrollment_consent"),
         CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="enrollment_period"),
         _unique_where("enrollment_active", "ended_at IS NULL AND opted_out_at IS NULL", "recipient_id", "campaign_id"),
+        Index("enrollment_due", "next_due_at"),
     )
 
     id: uuid.UUID = _key()
@@ -180,6 +215,9 @@ class EnrollmentRow(Row, table=True):
     ended_at: datetime | None = _moment(required=False)
     paused: bool = False
     opted_out_at: datetime | None = _moment(required=False)
+    last_day: date | None = Field(default=None, sa_column=Column(Date))  # local; None: as long as the campaign
+    next_due_at: datetime | None = _moment(required=False)  # when planning looks again; None: not before a change
+    why: str = Field(default="", sa_column=Column(String(40), nullable=False))  # planning's reason for not calling now
 
 
 class AttemptRow(Row, table=True):
@@ -195,6 +233,12 @@ class AttemptRow(Row, table=True):
         CheckConstraint(f"({_in(ENDED)}) = (ended_at IS NOT NULL)", name="attempt_end"),
         _unique_where("attempt_live", _in(LIVE), "recipient_id"),
         Index("attempt_of_slot", "enrollment_id", "planned_at"),
+        Index(
+            "attempt_open",
+            "planned_at",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
     )
 
     id: uuid.UUID = _key()
@@ -203,11 +247,19 @@ class AttemptRow(Row, table=True):
     slot_due: datetime | None = _moment(required=False)  # None: a call outside of any schedule
     number: int = 1  # of the slot's attempts, from 1
     state: AttemptState = _closed(AttemptState, "attempt_state")
+    direction: Direction = Field(
+        default=Direction.OUTBOUND, sa_column=Column(_values(Direction, "attempt_direction"), nullable=False)
+    )
     provider_call_sid: str | None = Field(default=None, sa_column=Column(String(64), unique=True))
+    sequence: int = -1  # of the newest message about the call
+    answered_by: AnsweredBy | None = _closed(AnsweredBy, "attempt_answered_by", required=False)
+    failure: CallFailure | None = _closed(CallFailure, "attempt_failure", required=False)
     planned_at: datetime = _moment()
     dialed_at: datetime | None = _moment(required=False)
     answered_at: datetime | None = _moment(required=False)
+    line_ended_at: datetime | None = _moment(required=False)  # the telephone call is over; the report may be to come
     ended_at: datetime | None = _moment(required=False)
+    resumes: int = 0  # how often the stream was taken up again after it dropped
     outcome: Outcome | None = _closed(Outcome, "attempt_outcome", required=False)
     dialog_id: str = Field(sa_column=Column(String(100), nullable=False))
     dialog_language: Language = _closed(Language, "attempt_language")
@@ -216,6 +268,76 @@ class AttemptRow(Row, table=True):
     recording_path: str | None = Field(default=None, sa_column=Column(String(400)))
     holder: str = Field(default="", sa_column=Column(String(200), nullable=False))  # the process that holds the call
     seen_at: datetime | None = _moment(required=False)  # the holder's last sign of life
+
+
+class SlotRow(Row, table=True):
+    """One due check of an enrollment, and how far its ladder is."""
+
+    __tablename__ = "slot"
+    __table_args__ = (
+        CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="slot_closed"),
+        CheckConstraint("state = 'open' OR next_attempt_at IS NULL", name="slot_next"),
+        Index("slot_next_attempt", "next_attempt_at"),
+    )
+
+    enrollment_id: uuid.UUID = _to("enrollment.id", key=True, index=False)
+    due_at: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
+    until: datetime = _moment()  # no attempt is begun from this moment on
+    state: SlotState = _closed(SlotState, "slot_state")
+    next_attempt_at: datetime | None = _moment(required=False)  # None: an attempt is under way, or the slot is closed
+    reason: str = Field(default="", sa_column=Column(String(40), nullable=False))  # of the last step, such as busy
+    opened_at: datetime = _moment()
+    closed_at: datetime | None = _moment(required=False)
+
+
+class TaskRow(Row, table=True):
+    """Something that a human is asked to do."""
+
+    __tablename__ = "task"
+    __table_args__ = (
+        _unique_where("task_open", "closed_at IS NULL", "enrollment_id", "slot_due", "kind"),
+        Index("task_due", "due_at"),
+    )
+
+    id: uuid.UUID = _key()
+    recipient_id: uuid.UUID = _to("recipient.id")
+    enrollment_id: uuid.UUID | None = _to("enrollment.id", required=False)
+    slot_due: datetime | None = _moment(required=False)
+    attempt_id: uuid.UUID | None = _to("attempt.id", required=False, index=False)  # the one that led to it
+    kind: TaskKind = _closed(TaskKind, "task_kind")
+    step: int = 0  # of the ladder's human steps, from 0
+    reason: str = Field(sa_column=Column(String(40), nullable=False))  # such as no_answer
+    due_at: datetime = _moment()
+    opened_at: datetime = _moment()
+    closed_at: datetime | None = _moment(required=False)
+
+
+class LineRow(Row, table=True):
+    """One row: the moment from which the telephone line may be used for the next call."""
+
+    __tablename__ = "line"
+    __table_args__ = (CheckConstraint("id = 1", name="line_one_row"),)
+
+    id: int = Field(default=1, primary_key=True)
+    free_at: datetime = _moment()
+
+
+class WorkerRow(Row, table=True):
+    """A worker, and its last sign of life."""
+
+    __tablename__ = "worker"
+
+    name: str = Field(sa_column=Column(String(100), primary_key=True))
+    seen_at: datetime = _moment()
+
+
+class WebhookReceiptRow(Row, table=True):
+    """A webhook that was acted upon, as its SHA-256: it is not acted upon again."""
+
+    __tablename__ = "webhook_receipt"
+
+    digest: str = Field(sa_column=Column(String(64), primary_key=True))
+    received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
 
 
 class TurnRow(Row, table=True):
@@ -303,6 +425,24 @@ class AlertRow(Row, table=True):
     raised_at: datetime = _moment()
     acknowledged_at: datetime | None = _moment(required=False)
     acknowledged_by: uuid.UUID | None = _to("user.id", required=False, index=False)
+
+
+class AlertDeliveryRow(Row, table=True):
+    """An alert on its way to a channel; written with the alert, tried until it is delivered."""
+
+    __tablename__ = "alert_delivery"
+    __table_args__ = (
+        UniqueConstraint("alert_id", "channel", name="alert_delivery_once"),
+        Index("alert_delivery_next", "next_try_at"),
+    )
+
+    id: uuid.UUID = _key()  # the idempotency key
+    alert_id: uuid.UUID = _to("alert.id", index=False)
+    channel: Channel = _closed(Channel, "alert_delivery_channel")
+    tries: int = 0
+    next_try_at: datetime | None = _moment(required=False)  # None: delivered
+    delivered_at: datetime | None = _moment(required=False)
+    error: str = Field(default="", sa_column=Column(String(200), nullable=False))  # of the last try
 
 
 class EvidenceRow(Row, table=True):

@@ -26,6 +26,7 @@ from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from carecall.domain.progress import CallProgress
 from carecall.errors import StoreError, StreamRefused
 from carecall.settings import Environment, Settings
 from telephony.admission import Gate
@@ -33,7 +34,6 @@ from telephony.counters import StreamCounters
 from telephony.media_stream import MediaStream, StreamDeadlines
 from telephony.router import WS_MAX_SIZE, TelephonyPorts, telephony_router
 from telephony.transport import telephone_transport
-from telephony.webhooks import CallProgress
 from telephony.wire import Violation
 
 PUBLIC_URL = "https://calls.example.org/care"

@@ -14,9 +14,10 @@ from pydantic import SecretStr
 from starlette.datastructures import ImmutableMultiDict
 from twilio.request_validator import RequestValidator
 
+from carecall.domain.progress import AnsweredBy, CallProgress, CallStatus
 from carecall.errors import StoreError
 from carecall.settings import Settings
-from telephony.webhooks import AnsweredBy, CallProgress, CallStatus, add_webhooks
+from telephony.webhooks import add_webhooks
 
 BASE = "https://calls.example.org/care"
 AUTH_TOKEN = "an auth token of Twilio"
