@@ -86,6 +86,11 @@ class GuardedWebSocket(WebSocket):
         self._sent_until = 0.0  # when the audio sent so far has been played, by the clock
         self._marks: Counter[str] = Counter()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the peer said that the stream is over, as it does when the call ends; False of a line that dropped."""
+        return self._protocol.state is StreamState.STOPPED
+
     async def handshake(self) -> Start | None:
         """The start message, or None when the peer hung up before. Raises ProtocolViolation."""
         try:

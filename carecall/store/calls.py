@@ -89,6 +89,11 @@ class Calls:
         with self._database.reading() as session:
             return [turn for turn, _ in read_turns(session, attempt_id)]
 
+    def transcript(self, attempt_id: uuid.UUID) -> list[tuple[Turn, str | None]]:
+        """The turns of the call in order, each with its understanding as JSON, to take the call up again."""
+        with self._database.reading() as session:
+            return read_turns(session, attempt_id)
+
     def alerts(self, attempt_id: uuid.UUID) -> list[Alert]:
         """All alerts of the call, in its report or not."""
         with self._database.reading() as session:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 from carecall.domain.report import Report
 from carecall.domain.triage import Alert
 from carecall.domain.turn import Turn
-from carecall.errors import StoreUnavailable
+from carecall.errors import StoreError, StoreUnavailable
 from carecall.store.attempts import Attempts
 from carecall.store.audit import Audit
 from carecall.store.calls import Calls
@@ -71,6 +71,15 @@ class Store:
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a method of a repository off the event loop: ``await store.run(store.calls.finish, id, report)``."""
         return await self._database.run(call, *args, **kwargs)
+
+    async def reachable(self, within_s: float = 2.0) -> bool:
+        """Whether the database answers within so many seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.run(self._database.revision)
+        except (StoreError, TimeoutError):
+            return False
+        return True
 
     def close(self) -> None:
         """Waits for what is being written, then lets go of the database."""
