@@ -18,6 +18,7 @@ from carecall.store.audit import Audit
 from carecall.store.calls import Calls
 from carecall.store.engine import Database
 from carecall.store.memories import Memories
+from carecall.store.people import People
 from carecall.store.personal import Cipher
 from carecall.store.recipients import Recipients
 from carecall.store.stream_tokens import StreamTokens
@@ -46,6 +47,7 @@ class Store:
         self.attempts = Attempts(database)
         self.calls = Calls(database)
         self.recipients = Recipients(database)
+        self.people = People(database)
         self.memories = Memories(database)
         self.stream_tokens = StreamTokens(database)
         self.audit = Audit(database)
