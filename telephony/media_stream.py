@@ -88,7 +88,7 @@ class GuardedWebSocket(WebSocket):
 
     @property
     def stopped(self) -> bool:
-        """Whether the peer said that the stream is over, as it does when the call ends; False of a line that dropped."""
+        """Whether the peer said that the stream is over, as at the end of a call; False of a line that dropped."""
         return self._protocol.state is StreamState.STOPPED
 
     async def handshake(self) -> Start | None:

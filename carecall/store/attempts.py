@@ -174,6 +174,9 @@ class Attempts:
                     attempt.answered_at = moment
                 elif state.terminal:
                     attempt.ended_at = moment
+            elif state is AttemptState.IN_PROGRESS:
+                attempt.holder = self._database.holder  # this process takes the call up again
+                attempt.seen_at = self._database.now()
             attempt.provider_call_sid = provider_call_sid or attempt.provider_call_sid
             attempt.recording_path = recording_path or attempt.recording_path
             return attempt.state
@@ -192,14 +195,19 @@ class Attempts:
         attempt.holder = self._database.holder
         attempt.seen_at = self._database.now()
 
-    def close_interrupted(self) -> int:
+    def close_interrupted(self, *, resumable: bool = True) -> int:
         """Ends every call that a process left live when it died, with a report of what was understood until then.
 
-        Calls of processes that still run are left alone. Gives the number of calls closed, in one transaction.
+        Calls of processes that still run are left alone; without ``resumable`` also those whose telephone call may
+        still be up, so that their stream can be taken up again. Gives the number of calls closed, in one transaction.
         """
         with self._database.writing() as session:
             live = session.exec(select(AttemptRow).where(col(AttemptRow.state).in_(LIVE)).with_for_update()).all()
-            abandoned = [attempt for attempt in live if self._abandoned(attempt)]
+            abandoned = [
+                attempt
+                for attempt in live
+                if self._abandoned(attempt) and (resumable or attempt.provider_call_sid is None)
+            ]
             for attempt in abandoned:
                 attempt.state = advance(attempt.state, AttemptState.INTERRUPTED)
                 attempt.ended_at = self._database.now()
