@@ -1,10 +1,14 @@
 """The one settings class: ``CARECALL_*`` in the environment, over ``carecall.toml``, over defaults for a small box."""
 
+import base64
+import binascii
 import ipaddress
+import re
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -13,11 +17,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from carecall.errors import SettingsError
 
 _PACKAGE = Path(__file__).parent
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_ADDRESS = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
 
 class Environment(StrEnum):
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"  # text on a terminal, otherwise JSON
+    TEXT = "text"
+    JSON = "json"
 
 
 def _dialogs() -> Path:
@@ -57,6 +69,8 @@ class Settings(BaseSettings):
     alert_email_from: str = ""
     smtp_url: SecretStr = SecretStr("")  # smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://…:465
     otlp_url: str = ""  # an OpenTelemetry collector's http endpoint; empty: nothing is exported
+    otlp_trace_share: float = Field(1.0, ge=0, le=1)  # of the traces that are exported
+    log_format: LogFormat = LogFormat.AUTO
 
     organisation: str = ""  # who calls; empty: the dialog's own
     llm: str = "local"  # none, local, or the base URL of an OpenAI-compatible server
@@ -97,6 +111,65 @@ class Settings(BaseSettings):
                 raise ValueError("production needs an https:// CARECALL_PUBLIC_URL")
         return self
 
+    @model_validator(mode="after")
+    def _channels_are_complete(self) -> Self:
+        if self.twilio_number and not _E164.fullmatch(self.twilio_number):
+            raise ValueError("CARECALL_TWILIO_NUMBER is written as +821012345678")
+        if self.otlp_url:
+            _http("CARECALL_OTLP_URL", self.otlp_url)
+        self._webhook_is_complete()
+        self._email_is_complete()
+        return self
+
+    def _webhook_is_complete(self) -> None:
+        if not self.alert_webhook_url:
+            return
+        scheme = _http("CARECALL_ALERT_WEBHOOK_URL", self.alert_webhook_url)
+        if scheme != "https" and self.environment is Environment.PRODUCTION:
+            raise ValueError("production needs an https:// CARECALL_ALERT_WEBHOOK_URL")
+        if not 24 <= len(self.webhook_key) <= 64:
+            raise ValueError(
+                "CARECALL_ALERT_WEBHOOK_URL needs CARECALL_ALERT_WEBHOOK_SECRET: whsec_ and 24 to 64 random bytes in "
+                'base64, such as "whsec_$(openssl rand -base64 32)"'
+            )
+
+    def _email_is_complete(self) -> None:
+        url = self.smtp_url.get_secret_value()
+        wanted = {
+            "CARECALL_SMTP_URL": url,
+            "CARECALL_ALERT_EMAIL_TO": self.alert_email_to,
+            "CARECALL_ALERT_EMAIL_FROM": self.alert_email_from,
+        }
+        missing = [name for name, value in wanted.items() if not value]
+        if len(missing) == len(wanted):
+            return
+        if missing:
+            raise ValueError(f"alerts by e-mail need {' and '.join(missing)} too")
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("CARECALL_SMTP_URL is smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
+        for address in (*self.alert_addresses, self.alert_email_from):
+            if not _ADDRESS.fullmatch(address):
+                raise ValueError("CARECALL_ALERT_EMAIL_TO and _FROM are addresses as name@host, with commas between")
+
+    @property
+    def webhook_key(self) -> bytes:
+        """The bytes that sign alerts; none when the secret is not set or not in the form of Standard Webhooks."""
+        prefix, _, key = self.alert_webhook_secret.get_secret_value().partition("_")
+        try:
+            return base64.b64decode(key, validate=True) if prefix == "whsec" else b""
+        except binascii.Error:
+            return b""
+
+    @property
+    def alert_addresses(self) -> tuple[str, ...]:
+        """Where alerts are mailed to."""
+        return tuple(address.strip() for address in self.alert_email_to.split(",") if address.strip())
+
     @property
     def database(self) -> str:
         """The SQLAlchemy URL of the database."""
@@ -118,6 +191,18 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def _http(name: str, url: str) -> str:
+    """The scheme of a usable http address. Raises ValueError that names the setting."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{name} is an address as https://HOST/PATH")
+    return parts.scheme
 
 
 @cache

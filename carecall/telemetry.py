@@ -1,0 +1,36 @@
+"""Metrics and traces for an OpenTelemetry collector, when CARECALL_OTLP_URL is set; otherwise they cost nothing."""
+
+import importlib.util
+from collections.abc import Callable
+
+from carecall.errors import SettingsError
+from carecall.settings import Settings
+
+METRIC_ATTRIBUTES = frozenset(
+    {"answered_by", "channel", "direction", "ending", "failure", "kind", "language", "outcome", "reason", "state"}
+)
+"""What a metric may be told apart by. The values are words of closed sets, never an id, a name or a number."""
+
+SPAN_ATTRIBUTES = METRIC_ATTRIBUTES | {"attempt_id"}
+"""A span may also say to which attempt it belongs: a random id, of use only to those who may look it up."""
+
+
+def configure(settings: Settings) -> Callable[[], None]:
+    """Begin to export. Gives what ends it: the last values are sent, for at most five seconds. Once a process.
+
+    Only instruments and spans of carecall and telephony are exported, with the attributes above and no others.
+    Raises SettingsError when the exporter is not installed.
+    """
+    if not settings.otlp_url:
+        return _nothing
+    if importlib.util.find_spec("opentelemetry.sdk") is None or (
+        importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is None
+    ):
+        raise SettingsError("CARECALL_OTLP_URL needs the exporter: pip install 'carecall[otel]', or unset it.")
+    from carecall import otlp
+
+    return otlp.export(settings, METRIC_ATTRIBUTES, SPAN_ATTRIBUTES)
+
+
+def _nothing() -> None:
+    """Nothing was begun."""
