@@ -24,6 +24,7 @@ class Line(StrEnum):
     ARE_YOU_A_ROBOT = "are_you_a_robot"
     SMALL_TALK = "small_talk"
     RESUME = "resume"
+    RESUMED = "resumed"
     FORGET = "forget"
     CLOSE = "close"
     CLOSE_EARLY = "close_early"

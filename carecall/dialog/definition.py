@@ -51,6 +51,7 @@ class Texts:
     """
 
     greeting: tuple[str, ...]  # who calls, that it is an automated AI call, and whether {name} is there
+    greeting_inbound: tuple[str, ...]  # the same to somebody who called us back
     begin: tuple[str, ...]  # after identity is confirmed, before the first question
     identity_again: tuple[str, ...]  # asks again whether this is {name}
     acknowledge: dict[Feeling, tuple[str, ...]]
@@ -66,6 +67,7 @@ class Texts:
     are_you_a_robot: tuple[str, ...]
     small_talk: tuple[str, ...]
     resume: tuple[str, ...]  # leads back to the question after a side step
+    resumed: tuple[str, ...]  # a line that dropped is back, and the talk goes on
     forget: tuple[str, ...]  # what was just spoken of will not be remembered
     close: tuple[str, ...]  # the closing line of a completed call
     close_early: tuple[str, ...]  # the recipient says goodbye before the end
@@ -74,6 +76,7 @@ class Texts:
     close_opted_out: tuple[str, ...]
     close_silence: tuple[str, ...]
     close_emergency: tuple[str, ...]
+    voicemail: tuple[str, ...]  # left on an answering machine: who called, and not about what
 
 
 @dataclass(frozen=True, slots=True)

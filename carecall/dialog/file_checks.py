@@ -32,18 +32,27 @@ from carecall.domain.language import Language
 _BEFORE_IDENTITY = frozenset(
     (
         "greeting",
+        "greeting_inbound",
         "identity_again",
         "repeat_lead",
         "wait",
         "silence",
         "who_is_this",
         "are_you_a_robot",
+        "resumed",
         "close_later",
         "close_wrong_person",
         "close_opted_out",
         "close_silence",
+        "voicemail",
     )
 )
+_WHO_CALLS = {"{organisation}": "who calls"}
+_OPENINGS = {  # the first that somebody hears of us, and what it must say beside that a machine calls
+    "greeting": {"{name}": "who is called", **_WHO_CALLS},
+    "greeting_inbound": {"{name}": "who is called", **_WHO_CALLS},
+    "voicemail": _WHO_CALLS,
+}
 _HEALTH_WORDS = {
     Language.ENGLISH: re.compile(
         r"\b(clinic|corona|cough|covid|diagnos|disease|doctor|fever|health|hospital|illness|infect|isolation|medic|nurse"
@@ -325,13 +334,14 @@ def _wording(
                 yield here, "`confirm` lacks {answer}; say there what was understood"
             if key in _BEFORE_IDENTITY and (word := _HEALTH_WORDS[language].search(text)):
                 yield here, f"`{key}` says `{word[0]}`, and somebody else may be listening; say it without health words"
-    for here, text in _strings(("texts", "greeting"), texts.get("greeting")):
-        for needed, what in (("{name}", "who is called"), ("{organisation}", "who calls")):
-            if needed not in text:
-                yield here, f"`greeting` lacks {needed}; say {what}"
-        if not _DISCLOSURE[language].search(text):
-            words = {Language.ENGLISH: "AI", Language.KOREAN: "인공지능 or AI"}[language]
-            yield here, f"`greeting` does not say that a machine calls; put {words} into it"
+    for key, needs in _OPENINGS.items():
+        for here, text in _strings(("texts", key), texts.get(key)):
+            for needed, what in needs.items():
+                if needed not in text:
+                    yield here, f"`{key}` lacks {needed}; say {what}"
+            if not _DISCLOSURE[language].search(text):
+                words = {Language.ENGLISH: "AI", Language.KOREAN: "인공지능 or AI"}[language]
+                yield here, f"`{key}` does not say that a machine calls; put {words} into it"
 
 
 def _placeholders(at: Location, text: str, allowed: tuple[str, ...]) -> Found:

@@ -155,6 +155,7 @@ class TextsPart(_Part):
     """Vetted wording of everything that is not a question; variants are used in turn."""
 
     greeting: Wordings
+    greeting_inbound: Wordings
     begin: Wordings
     identity_again: Wordings
     acknowledge: AcknowledgePart
@@ -170,6 +171,7 @@ class TextsPart(_Part):
     are_you_a_robot: Wordings
     small_talk: Wordings
     resume: Wordings
+    resumed: Wordings
     forget: Wordings
     close: Wordings
     close_early: Wordings
@@ -178,6 +180,7 @@ class TextsPart(_Part):
     close_opted_out: Wordings
     close_silence: Wordings
     close_emergency: Wordings
+    voicemail: Wordings
 
 
 class TriagePart(_Part):

@@ -34,6 +34,7 @@ __all__ = ["DialogManager", "Sentence"]
 _CONTEXT = 12  # turns that bounds are checked against
 _UMBRELLA = 3  # a question about more findings than this names none of them: a bare no is no word on each
 _BEFORE_LAST_SENTENCE = re.compile(r"^.*[.!?] +(?=\S)", re.DOTALL)
+_AFTER_SILENCE = (Line.SILENCE, Line.WAIT, Line.CLOSE_SILENCE, Line.CLOSE_EMERGENCY)  # what begins such a turn
 _HEARD_WHOLE = 0.6  # share of a question that must have gone out for it to count as put
 
 
@@ -58,6 +59,16 @@ class _Outgoing:
         """What did not go out, or not whole."""
         shares = self.shares("", cut=False) if self.heard is None else self.heard
         return [sentence for sentence, share in shares if share < _HEARD_WHOLE]
+
+    def replay(self, went_out: str) -> None:
+        """Takes its sentences for yielded, and what went out between the first two for a warm one."""
+        self.yielded = list(self.sentences)
+        if len(self.sentences) < 2 or not went_out.startswith(self.sentences[0].text):
+            return
+        rest, second = went_out[len(self.sentences[0].text) :].strip(), self.sentences[1].text
+        warm = rest.partition(second)[0].strip()
+        if warm and not second.startswith(warm):
+            self.yielded.insert(1, Sentence(warm, vetted=False))
 
     def begins(self, went_out: str) -> bool:
         """Whether this is what went out, and not a belated word of an earlier turn."""
@@ -100,7 +111,11 @@ class DialogManager:
         language_model: LanguageModel | None = None,
         llm_deadline_s: float = 0.9,
         follow_ups: Sequence[FollowUp] = (),
+        called_us: bool = False,
     ) -> None:
+        """``called_us``: the recipient calls back, and is greeted so."""
+        if called_us:
+            dialog = replace(dialog, texts=replace(dialog.texts, greeting=dialog.texts.greeting_inbound))
         dialog = with_follow_ups(dialog, follow_ups)
         self._dialog = dialog
         self._follow_ups = tuple(follow_ups)
@@ -145,9 +160,34 @@ class DialogManager:
         """Every fixed line with {name} and {organisation} filled in."""
         return self._wording.fixed()
 
+    @property
+    def turns(self) -> int:
+        """How many turns there have been, of both sides."""
+        return self._next_index
+
+    async def take_up(self, turns: Sequence[Turn], understandings: Mapping[int, Understanding]) -> None:
+        """Goes to where the call stood that these turns are of; then ``open`` it again.
+
+        ``understandings`` are by the turn's index. What was heard and not understood before the call broke off is
+        understood now, and its red flags are raised.
+        """
+        missed = await asyncio.to_thread(self._replay, turns, understandings)
+        for index, understanding in missed.items():
+            await self._journal.understood(index, understanding)
+        for alert in self._state.alerts:
+            await self._journal.alert(alert)
+
     async def open(self) -> AsyncGenerator[Sentence, None]:
-        """The greeting."""
-        self._decided(self._state, self._state, (Speak(Line.GREETING),))
+        """The greeting; on a line that dropped and is back, where the talk stood."""
+        if self._said:
+            self._settle()
+            self._state = self._outgoing.after
+            if self._outgoing.unheard:
+                self._owe(self._outgoing.acts)
+            self._wording.heard("")
+            self._decided(self._state, *policy.resumed(self._state, self._script))
+        else:
+            self._decided(self._state, self._state, (Speak(Line.GREETING),))
         async with aclosing(self._say()) as sentences:
             async for sentence in sentences:
                 yield sentence
@@ -193,10 +233,14 @@ class DialogManager:
         turn = Turn(self._index(), Speaker.AGENT, text, started_s, ended_s, asked=asked, interrupted=interrupted)
         await self._journal.agent_turn(turn)
 
-    def report(self) -> Report:
-        """All that was found out so far; before the closing line the recipient counts as having left."""
+    def report(self, *, broken: bool = False) -> Report:
+        """All that was found out so far. Before the closing line the recipient counts as having left.
+
+        With ``broken`` it was not the recipient, but our side that failed.
+        """
         state = self._state
-        outcome = state.outcome or (Outcome.EMERGENCY if state.stage is Stage.EMERGENCY else Outcome.HUNG_UP)
+        left = Outcome.INTERRUPTED if broken else Outcome.HUNG_UP
+        outcome = state.outcome or (Outcome.EMERGENCY if state.stage is Stage.EMERGENCY else left)
         open_items = policy.open_items(state, self._dialog)
         findings = state.findings | {
             question.code: Finding(question.code, Missing.NOT_ASKED, layer=Layer.POLICY)
@@ -288,6 +332,45 @@ class DialogManager:
         llm = None if self._reading.cancelled() else self._reading.result()
         self._reading = None
         return merge(rules, llm, reliability_of(model.name))
+
+    def _replay(self, turns: Sequence[Turn], understandings: Mapping[int, Understanding]) -> dict[int, Understanding]:
+        """Decides on every turn as it was decided on then. Gives what had to be understood anew, by turn."""
+        missed: dict[int, Understanding] = {}
+        self._decided(self._state, self._state, (Speak(Line.GREETING),))
+        for turn in turns:
+            self._next_index = turn.index + 1
+            self._said.append((turn.speaker, turn.text))
+            if turn.speaker is Speaker.AGENT:
+                self._replay_agent(turn)
+                continue
+            self._settle()
+            rest = without_request(turn.text, self._dialog.language)
+            understanding = understandings.get(turn.index)
+            if understanding is None:
+                understanding = missed[turn.index] = self._read(turn.text, rest, self._asked())
+            before, heard = self._state, self._heard(turn, rest, understanding)
+            self._decided(before, *policy.decide(before, heard, self._script))
+        return missed
+
+    def _replay_agent(self, turn: Turn) -> None:
+        """What went out was the last decision; or the line was silent, or a noise or a drop cut that decision off."""
+        last = self._outgoing
+        last.replay(turn.text)
+        if last.heard is not None or not last.begins(turn.text):
+            missing = last.unheard
+            if last.heard is not None and missing and turn.text.startswith(missing[0].text):
+                self._state = last.after
+                self._outgoing = _Outgoing(last.before, last.after, last.acts, missing)
+            elif self._wording.is_of(turn.text, *_AFTER_SILENCE) and self._state.stage is not Stage.CLOSING:
+                self._settle()
+                self._decided(self._state, *policy.silence(self._state, self._script))
+            elif last.heard is None:
+                return  # a belated word of the turn before
+            else:
+                self._state = last.after
+                self._decided(self._state, *policy.resumed(self._state, self._script))
+            self._outgoing.replay(turn.text)
+        self._settle(turn.text, cut=turn.interrupted)
 
     async def _decide(self, heard: Heard) -> Feeling:
         before = self._state

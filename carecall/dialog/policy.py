@@ -107,6 +107,33 @@ def silence(state: State, script: Script) -> Decision:
     return state, (prompt, ask)
 
 
+def resumed(state: State, script: Script) -> Decision:
+    """The same state, and what is said when a line that dropped is back: that it did, and what was last put, again.
+
+    It counts neither as put nor as asked once more. What must be heard whole, as in an emergency, comes without a lead.
+    """
+    match state.stage:
+        case Stage.EMERGENCY:
+            assert state.emergency is not None
+            return replace(state, unsaid=None), (Escalate(state.emergency),)
+        case Stage.CLOSING:
+            state, owed = _owed(state)
+            return state, (*owed, Speak(state.farewell))
+        case Stage.IDENTITY:
+            again = Line.IDENTITY_AGAIN if state.introduced else Line.GREETING
+            return replace(state, introduced=True), (Speak(Line.RESUMED), Speak(again))
+        case Stage.AGENDA:
+            question = _open_question(state, script.dialog)
+            if question is None or question.code != state.asking:
+                state, following = _proceed(state, script.dialog)
+            elif state.candidate is not None:
+                following = (Confirm(question.code, _words(state.candidate, question)),)
+            else:
+                wording = min(max(state.puts.get(question.code, 0) - 1, 0), len(question.ask) - 1)
+                following = (Ask(question.code, wording),)
+            return state, (Speak(Line.RESUMED), *following)
+
+
 def unheard(state: State, before: State, *, begun: bool) -> State:
     """The state when the question of the last turn did not go out whole: it does not count as put.
 

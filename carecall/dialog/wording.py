@@ -62,6 +62,11 @@ class Wording:
         """Tells which sentence was the last to go out, when the rest of a turn was cut off."""
         self._last = last
 
+    def is_of(self, said: str, *lines: Line) -> bool:
+        """Whether what was said begins with a variant of one of the lines."""
+        variants = (self._fill(text) for line in lines for text in getattr(self._dialog.texts, line))
+        return said.startswith(tuple(variants))
+
     def fixed(self) -> tuple[str, ...]:
         """Every line that does not depend on what the recipient says, filled in."""
         dialog, texts = self._dialog, self._dialog.texts

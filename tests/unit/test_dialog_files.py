@@ -87,6 +87,9 @@ texts:
   close_opted_out: We will not call again.
   close_silence: Goodbye.
   close_emergency: Goodbye.
+  greeting_inbound: "This is the AI assistant of {organisation}. Is this {name}?"
+  resumed: We were cut off.
+  voicemail: This was an AI call from {organisation}.
 """
 HEAD = """\
 id: visit
@@ -257,10 +260,10 @@ def test_the_error_is_one_line_a_problem(write: Write) -> None:
         ("type: yes_no\n", "type: yes_no\n    unit: hours\n", r":9: only a number question has a `unit`"),
         ("bad: [worse]", "bad: [worst]", r":16: `bad` has worst; did you mean `worse`\?"),
         ("is: [yes, unknown]", "is: [maybe]", r":13: fever is never maybe; known are yes, no, unknown"),
-        ("at_least: 38.0", 'at_least: "38"', r":46: `at_least` is `38`; write a number, without quotes"),
-        ("finding: temperature, at", "finding: fever, at", r":46: fever is not a number; compare it with `is`"),
-        ("count: [fever,", "count: [temperature,", r":46: temperature is not a yes_no question"),
-        ("count: [fever,", "count: [sneezing,", r":46: no question and no lexicon finding is called sneezing"),
+        ("at_least: 38.0", 'at_least: "38"', r":49: `at_least` is `38`; write a number, without quotes"),
+        ("finding: temperature, at", "finding: fever, at", r":49: fever is not a number; compare it with `is`"),
+        ("count: [fever,", "count: [temperature,", r":49: temperature is not a yes_no question"),
+        ("count: [fever,", "count: [sneezing,", r":49: no question and no lexicon finding is called sneezing"),
         (
             "opposite: [poor_sleep]",
             "opposite: [por_sleep]",
@@ -271,9 +274,9 @@ def test_the_error_is_one_line_a_problem(write: Write) -> None:
         ("Take your time.", "Take your time}.", r":25: \} is never filled in"),
         ("Take your time.", "Your doctor can wait.", r":25: `wait` says `doctor`, and somebody else may be listening"),
         ('code: "386661006"', "code: 386661006", r":11: `code` is `386661006`; write a text; put numbers"),
-        ("at_least: 2}", "at_least: 0}", r":46: `at_least` is `0`; write 1 or more"),
+        ("at_least: 2}", "at_least: 0}", r":49: `at_least` is `0`; write 1 or more"),
         ("  wait: Take your time.\n", "", r":18: `texts` lacks `wait`; add it"),
-        ("reason: Hot.", "reason: Hot.\n    reason: Cold.", r":48: `reason` is given twice; keep one"),
+        ("reason: Hot.", "reason: Hot.\n    reason: Cold.", r":51: `reason` is given twice; keep one"),
         ("title: A visit", "title: A visit: today", r":4: not YAML: mapping values are not allowed here"),
     ],
 )
