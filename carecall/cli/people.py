@@ -143,11 +143,7 @@ def _next(result: "ImportResult", options: "Options") -> str:
 
 @people.command(name="list")
 def list_(campaign: OfCampaign = "", as_json: AsJson = False) -> None:
-    """Show everybody, or the people of a campaign."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    """Show everybody, or the people of a campaign: a line each, with the id by which the other commands take them."""
     with _store() as store:
         found = store.people.listed(store.people.campaign(campaign).id if campaign else None)
     if as_json:
@@ -156,8 +152,6 @@ def list_(campaign: OfCampaign = "", as_json: AsJson = False) -> None:
     if not found:
         typer.echo("Nobody yet. Take people in: carecall people import FILE")
         return
-    table = Table("id", "name", "phone", "language", "time zone", "campaigns")
-    table.columns[0].no_wrap, table.columns[0].min_width = True, len(str(uuid.UUID(int=0)))
     for each in found:
         row = each.recipient
         campaigns = ", ".join(
@@ -165,9 +159,7 @@ def list_(campaign: OfCampaign = "", as_json: AsJson = False) -> None:
             for enrollment, name in each.enrollments
             if not campaign or name == campaign
         )
-        cells = (str(row.id), row.name, _national(row.phone), row.language.value, row.time_zone, campaigns)
-        table.add_row(*map(escape, cells))
-    Console(highlight=False).print(table)
+        typer.echo("  ".join((str(row.id), row.name, _national(row.phone), row.language, row.time_zone, campaigns)))
 
 
 @people.command()
@@ -202,9 +194,8 @@ def show(person: Who, as_json: AsJson = False) -> None:
     for key, value in lines.items():
         typer.echo(f"{key:10} {value}")
     for enrollment, campaign in listed.enrollments:
-        consent = (
-            f"consent {enrollment.consent_source} {enrollment.consent_at:%Y-%m-%d}" if enrollment.consent_at else ""
-        )
+        given = enrollment.consent_at and enrollment.consent_at.astimezone(known_zone(row.time_zone) or UTC)
+        consent = f"consent {enrollment.consent_source} {given:%Y-%m-%d}" if given else ""
         typer.echo(f"{'campaign':10} {campaign}: {', '.join(filter(None, [_standing(enrollment), consent]))}")
         if _standing(enrollment) == "is called" and enrollment.why:
             said = words(Reason(enrollment.why), enrollment.next_due_at, row.time_zone, Language.ENGLISH)
