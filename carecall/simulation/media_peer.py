@@ -12,7 +12,7 @@ import secrets
 import time
 import wave
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +99,14 @@ class MediaPeer:
         raise SimulationError(
             f"the agent {'did not stop' if self._agent_voiced else 'said nothing'} for {timeout_s:g} s"
         )
+
+    async def closed(self) -> None:
+        """Wait until the stream is no more."""
+        await self._closed.wait()
+
+    def drop(self) -> None:
+        """The network between Twilio and the server breaks; nothing is said about it."""
+        self.socket.transport.abort()
 
     async def hang_up(self) -> None:
         """The recipient puts the receiver down."""
@@ -199,9 +207,11 @@ class MediaPeer:
 
 
 @asynccontextmanager
-async def dial(url: str, *, call_sid: str = "", account_sid: str = "") -> AsyncIterator[MediaPeer]:
+async def dial(
+    url: str, *, call_sid: str = "", account_sid: str = "", headers: Mapping[str, str] | None = None
+) -> AsyncIterator[MediaPeer]:
     """Open a media stream as Twilio does, and keep audio flowing both ways until the block ends."""
-    async with connect(url, open_timeout=10, max_size=1 << 16) as socket:
+    async with connect(url, additional_headers=headers, open_timeout=10, close_timeout=2, max_size=1 << 16) as socket:
         peer = MediaPeer(socket, sid("MZ"), call_sid or sid("CA"), account_sid or sid("AC"))
         await socket.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
         await peer._send(
