@@ -1,4 +1,4 @@
-"""Attempts: planned, dialed, ended, and closed at the next start when our side died in the middle."""
+"""Attempts: planned, dialed, ended, and closed at the next start when our side died in the middle of the talk."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from carecall.errors import StoreError
 from carecall.store.audit import PROGRAM, note
 from carecall.store.calls import read_turns, the_attempt
 from carecall.store.codec import understood_findings
-from carecall.store.engine import Database
+from carecall.store.engine import Database, Repository
 from carecall.store.holder import alive
 from carecall.store.recipients import find, new_recipient
 from carecall.store.reports import read_alerts, read_report, write_report
@@ -41,10 +41,7 @@ class DialogIdentity(Protocol):
     def hash(self) -> str: ...
 
 
-class Attempts:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Attempts(Repository):
     def create(
         self, enrollment_id: uuid.UUID, dialog: DialogIdentity, *, slot_due: datetime | None = None, number: int = 1
     ) -> uuid.UUID:
@@ -127,18 +124,8 @@ class Attempts:
             )
             if session.exec(taken).first():
                 raise StoreError(f"Attempt {number} of this slot exists already.")
-        attempt = AttemptRow(
-            enrollment_id=enrollment.id,
-            recipient_id=enrollment.recipient_id,
-            slot_due=slot_due,
-            number=number,
-            state=AttemptState.PLANNED,
-            planned_at=self._database.now(),
-            dialog_id=dialog.id,
-            dialog_language=dialog.language,
-            dialog_version=dialog.version,
-            dialog_hash=dialog.hash,
-        )
+        now = self._database.now()
+        attempt = planned_attempt(enrollment.id, enrollment.recipient_id, dialog, slot_due, number, now)
         session.add(attempt)
         return attempt
 
@@ -188,6 +175,7 @@ class Attempts:
         others = select(AttemptRow.id).where(
             AttemptRow.recipient_id == attempt.recipient_id,
             AttemptRow.id != attempt.id,
+            col(AttemptRow.ended_at).is_(None),
             col(AttemptRow.state).in_(LIVE),
         )
         if session.exec(others).first():
@@ -195,32 +183,61 @@ class Attempts:
         attempt.holder = self._database.holder
         attempt.seen_at = self._database.now()
 
-    def close_interrupted(self, *, resumable: bool = True) -> int:
-        """Ends every call that a process left live when it died, with a report of what was understood until then.
+    def close_interrupted(self) -> int:
+        """Ends every talk that a process left when it died, with a report of what was understood until then.
 
-        Calls of processes that still run are left alone; without ``resumable`` also those whose telephone call may
-        still be up, so that their stream can be taken up again. Gives the number of calls closed, in one transaction.
+        Talks of processes that still run are left alone, and so are dials that have not become a talk: a worker asks
+        the provider how those fare. Gives the number of calls closed, in one transaction.
         """
         with self._database.writing() as session:
-            live = session.exec(select(AttemptRow).where(col(AttemptRow.state).in_(LIVE)).with_for_update()).all()
-            abandoned = [
-                attempt
-                for attempt in live
-                if self._abandoned(attempt) and (resumable or attempt.provider_call_sid is None)
-            ]
+            talks = select(AttemptRow).where(
+                col(AttemptRow.ended_at).is_(None), AttemptRow.state == AttemptState.IN_PROGRESS
+            )
+            now = self._database.now()
+            rows = session.exec(talks.order_by(col(AttemptRow.id)).with_for_update()).all()
+            abandoned = [attempt for attempt in rows if not held(attempt, now)]
             for attempt in abandoned:
-                attempt.state = advance(attempt.state, AttemptState.INTERRUPTED)
-                attempt.ended_at = self._database.now()
-                if read_report(session, attempt.id) is None:
-                    write_report(session, attempt, _report_so_far(session, attempt), self._database.now())
-                note(session, self._database, PROGRAM, "call.interrupted", f"attempt:{attempt.id}")
+                interrupt(session, self._database, attempt)
             return len(abandoned)
 
-    def _abandoned(self, attempt: AttemptRow) -> bool:
-        there = alive(attempt.holder)
-        if there is not None:
-            return not there
-        return attempt.seen_at is None or self._database.now() - attempt.seen_at > _SILENCE
+
+def planned_attempt(
+    enrollment_id: uuid.UUID,
+    recipient_id: uuid.UUID,
+    dialog: DialogIdentity,
+    slot_due: datetime | None,
+    number: int,
+    now: datetime,
+) -> AttemptRow:
+    return AttemptRow(
+        enrollment_id=enrollment_id,
+        recipient_id=recipient_id,
+        slot_due=slot_due,
+        number=number,
+        state=AttemptState.PLANNED,
+        planned_at=now,
+        dialog_id=dialog.id,
+        dialog_language=dialog.language,
+        dialog_version=dialog.version,
+        dialog_hash=dialog.hash,
+    )
+
+
+def held(attempt: AttemptRow, now: datetime) -> bool:
+    """Whether the process that holds the call is there."""
+    there = alive(attempt.holder)
+    if there is not None:
+        return there
+    return attempt.seen_at is not None and now - attempt.seen_at <= _SILENCE
+
+
+def interrupt(session: Session, database: Database, attempt: AttemptRow) -> None:
+    """Ends a talk on our side, with a report of what was understood."""
+    attempt.state = advance(attempt.state, AttemptState.INTERRUPTED)
+    attempt.ended_at = database.now()
+    if read_report(session, attempt.id) is None:
+        write_report(session, database, attempt, _report_so_far(session, attempt))
+    note(session, database, PROGRAM, "call.interrupted", f"attempt:{attempt.id}")
 
 
 def _may_be_called(enrollment: EnrollmentRow) -> None:

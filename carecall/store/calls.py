@@ -12,19 +12,17 @@ from carecall.domain.turn import Turn
 from carecall.errors import StoreError
 from carecall.store.audit import PROGRAM, note
 from carecall.store.codec import dump_understanding
-from carecall.store.engine import Database
+from carecall.store.engine import Repository
 from carecall.store.recipients import opt_out
 from carecall.store.reports import read_alerts, read_report, write_alert, write_report
-from carecall.store.tables import AlertRow, AttemptRow, ReportRow, TurnRow
+from carecall.store.slots import reached_by_their_own_call
+from carecall.store.tables import AlertRow, AttemptRow, Direction, ReportRow, TurnRow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-class Calls:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Calls(Repository):
     def add_turn(self, attempt_id: uuid.UUID, turn: Turn) -> None:
         """Raises StoreError when the call has a turn of this index."""
         with self._database.writing() as session:
@@ -55,7 +53,7 @@ class Calls:
         with self._database.writing() as session:
             known = select(AlertRow.id).where(AlertRow.attempt_id == attempt_id, AlertRow.code == alert.code)
             if session.exec(known).first() is None:
-                write_alert(session, attempt_id, alert, self._database.now())
+                write_alert(session, self._database, attempt_id, alert)
 
     def finish(self, attempt_id: uuid.UUID, report: Report) -> None:
         """Ends the call with report, alerts, opt-out and audit entry in one transaction. A second time changes nothing.
@@ -70,9 +68,11 @@ class Calls:
                 broken = report.outcome is Outcome.INTERRUPTED
                 attempt.state = advance(attempt.state, AttemptState.INTERRUPTED if broken else AttemptState.COMPLETED)
                 attempt.ended_at = self._database.now()
-            write_report(session, attempt, report, self._database.now())
+            write_report(session, self._database, attempt, report)
             if report.outcome is Outcome.OPTED_OUT:
                 opt_out(session, self._database, attempt.recipient_id, PROGRAM)
+            if attempt.direction is Direction.INBOUND:
+                reached_by_their_own_call(session, attempt, self._database.now())
             note(
                 session,
                 self._database,

@@ -1,15 +1,58 @@
-"""How values that are not columns are written: understandings and notes as JSON, finding values as kind and text."""
+"""How values that are not columns are written: as JSON, finding values as kind and text."""
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, assert_never
+from collections.abc import Mapping
+from datetime import time
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
+from pydantic import TypeAdapter, ValidationError
+
+from carecall.domain.campaign import DEFAULT_LADDER, Ladder, Schedule
 from carecall.domain.finding import Evidence, Finding, FindingValue, Layer, Missing, Ternary
 from carecall.domain.turn import Turn
+from carecall.errors import StoreError
 from carecall.store.tables import ValueKind
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+Plan = TypeVar("Plan", Schedule, Ladder)
+
+_SCHEDULE = TypeAdapter(Schedule)
+_LADDER = TypeAdapter(Ladder)
+_DEFAULT_SCHEDULE = Schedule(times=(time(10),))
+
+
+def dump_schedule(schedule: Schedule) -> dict[str, Any]:
+    written: dict[str, Any] = _SCHEDULE.dump_python(schedule, mode="json")
+    return written
+
+
+def parse_schedule(stored: Mapping[str, Any]) -> Schedule:
+    """The schedule; of nothing the default one, daily at ten. Raises StoreError for what is no schedule."""
+    return _parse(_SCHEDULE, stored, "schedule") if stored else _DEFAULT_SCHEDULE
+
+
+def dump_ladder(ladder: Ladder) -> dict[str, Any]:
+    written: dict[str, Any] = _LADDER.dump_python(ladder, mode="json")
+    return written
+
+
+def parse_ladder(stored: Mapping[str, Any]) -> Ladder:
+    """The ladder; of nothing the default one. Raises StoreError for what is no ladder."""
+    return _parse(_LADDER, stored, "ladder") if stored else DEFAULT_LADDER
+
+
+def _parse(adapter: TypeAdapter[Plan], stored: Mapping[str, Any], what: str) -> Plan:
+    try:
+        return adapter.validate_python(stored)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "all of it"
+        raise StoreError(
+            f"A campaign's {what} is wrong in the database ({where}: {first['msg']}): save the campaign again."
+        ) from None
 
 
 def dump_understanding(understanding: "DataclassInstance") -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -16,13 +16,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Session
 
 from carecall.errors import StoreError, StoreUnavailable
 from carecall.store import holder
 from carecall.store.personal import Cipher, use_cipher
-from carecall.store.tables import KeyCheckRow
+from carecall.store.tables import Channel, KeyCheckRow, Row
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
@@ -36,10 +37,13 @@ T = TypeVar("T")
 class Database:
     """A connected database. Every repository reads and writes through it, one method one transaction."""
 
-    def __init__(self, url: str, cipher: Cipher, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, url: str, cipher: Cipher, clock: Callable[[], datetime], alert_channels: Sequence[Channel] = ()
+    ) -> None:
         """Raises StoreError when the URL is not usable; connects only when first used."""
         self.cipher = cipher
         self.now = clock
+        self.alert_channels = tuple(alert_channels)
         try:
             parsed = make_url(url)
             self._sqlite = parsed.get_backend_name() == "sqlite"
@@ -127,6 +131,21 @@ class Database:
             with self.writing() as session:
                 if session.get(KeyCheckRow, 1) is None:
                     session.add(KeyCheckRow(sample="carecall"))
+
+
+class Repository:
+    """Reads and writes one part of the database: one method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+def insert_new(session: Session, row: Row) -> bool:
+    """Adds a row unless its key is taken, whoever else is adding it at the same moment. False when it was taken."""
+    table = getattr(type(row), "__table__")  # noqa: B009
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    added = insert(table).values(row.model_dump()).on_conflict_do_nothing().returning(*table.primary_key)
+    return session.connection().execute(added).first() is not None
 
 
 @functools.cache

@@ -5,7 +5,7 @@ import functools
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
@@ -18,10 +18,12 @@ from carecall.store.audit import Audit
 from carecall.store.calls import Calls
 from carecall.store.engine import Database
 from carecall.store.memories import Memories
+from carecall.store.outreach import Outreach
 from carecall.store.people import People
 from carecall.store.personal import Cipher
 from carecall.store.recipients import Recipients
 from carecall.store.stream_tokens import StreamTokens
+from carecall.store.tables import Channel
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -47,6 +49,7 @@ class Store:
         self.attempts = Attempts(database)
         self.calls = Calls(database)
         self.recipients = Recipients(database)
+        self.outreach = Outreach(database)
         self.people = People(database)
         self.memories = Memories(database)
         self.stream_tokens = StreamTokens(database)
@@ -54,13 +57,20 @@ class Store:
 
     @classmethod
     def open(
-        cls, url: str, *, secret: str = "", upgrade: bool = False, clock: Callable[[], datetime] = _utc_now
+        cls,
+        url: str,
+        *,
+        secret: str = "",
+        upgrade: bool = False,
+        clock: Callable[[], datetime] = _utc_now,
+        alert_channels: Sequence[Channel] = (),
     ) -> Self:
         """Opens the database, made and migrated when ``upgrade`` is set. Without a secret nothing is encrypted.
 
+        Alerts that cannot wait are put on their way to the channels as they are raised.
         Raises StoreError, with the mend, when it cannot be reached, is at another revision or has another key.
         """
-        database = Database(url, Cipher(secret), clock)
+        database = Database(url, Cipher(secret), clock, alert_channels)
         try:
             if upgrade:
                 database.upgrade()

@@ -1,15 +1,18 @@
 """Recipients, campaigns and who is enrolled in what."""
 
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from sqlmodel import Session, col, select
 
+from carecall.domain.campaign import Window
+from carecall.domain.enrollment import Reason
 from carecall.domain.language import Language
 from carecall.errors import StoreError
 from carecall.store.audit import PROGRAM, note
-from carecall.store.engine import Database
+from carecall.store.engine import Database, Repository
+from carecall.store.slots import drop_waiting, look_again
 from carecall.store.tables import CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
 
 
@@ -21,6 +24,8 @@ def new_recipient(
     *,
     time_zone: str = "UTC",
     patience_s: float = 0.0,
+    opens: time | None = None,
+    closes: time | None = None,
     notes: str = "",
 ) -> RecipientRow:
     return RecipientRow(
@@ -31,6 +36,8 @@ def new_recipient(
         language=language,
         time_zone=time_zone,
         patience_s=patience_s,
+        opens=opens,
+        closes=closes,
         notes=notes,
         created_at=database.now(),
     )
@@ -46,19 +53,21 @@ def find(session: Session, database: Database, name: str, phone: str) -> list[Re
 
 
 def opt_out(session: Session, database: Database, recipient_id: uuid.UUID, actor: str) -> None:
-    """The person wants no more calls: all their enrollments end in the caller's transaction."""
+    """The person wants no more calls: all their enrollments and waiting slots end in the caller's transaction."""
+    now = database.now()
     query = select(EnrollmentRow).where(
         EnrollmentRow.recipient_id == recipient_id, col(EnrollmentRow.opted_out_at).is_(None)
     )
-    for enrollment in session.exec(query):
-        enrollment.opted_out_at = database.now()
+    enrollments = session.exec(query.order_by(col(EnrollmentRow.id)).with_for_update(key_share=True)).all()
+    for enrollment in enrollments:
+        enrollment.opted_out_at = now
+        enrollment.next_due_at, enrollment.why = None, Reason.OPTED_OUT.value
+    session.flush()
+    drop_waiting(session, [enrollment.id for enrollment in enrollments], Reason.OPTED_OUT, now)
     note(session, database, actor, "recipient.opted_out", f"recipient:{recipient_id}")
 
 
-class Recipients:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Recipients(Repository):
     def add(
         self,
         name: str,
@@ -67,13 +76,26 @@ class Recipients:
         *,
         time_zone: str = "UTC",
         patience_s: float = 0.0,
+        opens: time | None = None,
+        closes: time | None = None,
         notes: str = "",
         actor: str = PROGRAM,
     ) -> uuid.UUID:
-        """A new recipient. ``time_zone`` is an IANA name, ``patience_s`` is added to the pause that ends a reply."""
+        """A new recipient. ``time_zone`` is an IANA name, ``patience_s`` is added to the pause that ends a reply.
+
+        ``opens`` and ``closes`` are the person's own hours on the local clock, within those of the campaign.
+        """
         with self._database.writing() as session:
             row = new_recipient(
-                self._database, name, phone, language, time_zone=time_zone, patience_s=patience_s, notes=notes
+                self._database,
+                name,
+                phone,
+                language,
+                time_zone=time_zone,
+                patience_s=patience_s,
+                opens=opens,
+                closes=closes,
+                notes=notes,
             )
             session.add(row)
             note(session, self._database, actor, "recipient.added", f"recipient:{row.id}")
@@ -113,19 +135,23 @@ class Recipients:
         *,
         consent_at: datetime | None = None,
         consent_source: ConsentSource | None = None,
+        last_day: date | None = None,
         actor: str = PROGRAM,
     ) -> uuid.UUID:
         """Puts a recipient in a campaign; without consent they stand on the list and are not called.
 
-        Raises StoreError when they are in it already.
+        ``last_day`` is the last local day that they are called on. Raises StoreError when they are in it already.
         """
         with self._database.writing() as session:
+            now = self._database.now()
             row = EnrollmentRow(
                 recipient_id=recipient_id,
                 campaign_id=campaign_id,
                 consent_at=consent_at,
                 consent_source=consent_source,
-                started_at=self._database.now(),
+                started_at=now,
+                last_day=last_day,
+                next_due_at=now,
             )
             session.add(row)
             note(session, self._database, actor, "recipient.enrolled", f"recipient:{recipient_id}")
@@ -135,3 +161,42 @@ class Recipients:
         """The person wants no more calls. In force when this returns."""
         with self._database.writing() as session:
             opt_out(session, self._database, recipient_id, actor)
+
+    def give_consent(
+        self, enrollment_id: uuid.UUID, consent_at: datetime, source: ConsentSource, *, actor: str = PROGRAM
+    ) -> None:
+        """The person agrees to be called. Raises StoreError when there is no such enrollment."""
+        with self._database.writing() as session:
+            enrollment = _the_enrollment(session, enrollment_id)
+            enrollment.consent_at, enrollment.consent_source = consent_at, source
+            look_again([enrollment], self._database.now())
+            note(session, self._database, actor, "enrollment.consent", f"enrollment:{enrollment_id}")
+
+    def end_enrollment(self, enrollment_id: uuid.UUID, *, actor: str = PROGRAM) -> None:
+        """Takes the person out of the campaign; waiting slots are dropped. Raises StoreError when there is none."""
+        with self._database.writing() as session:
+            enrollment = _the_enrollment(session, enrollment_id)
+            if enrollment.ended_at is None:
+                now = self._database.now()
+                enrollment.ended_at, enrollment.next_due_at, enrollment.why = now, None, Reason.ENDED.value
+                session.flush()
+                drop_waiting(session, [enrollment_id], Reason.ENDED, now)
+                note(session, self._database, actor, "enrollment.ended", f"enrollment:{enrollment_id}")
+
+    def set_hours(self, recipient_id: uuid.UUID, hours: Window | None, *, actor: str = PROGRAM) -> None:
+        """The person's own hours, within which the telephone may ring. Raises StoreError when there is nobody."""
+        with self._database.writing() as session:
+            recipient = session.get(RecipientRow, recipient_id, with_for_update={"key_share": True})
+            if recipient is None:
+                raise StoreError(f"There is no recipient {recipient_id}.")
+            recipient.opens, recipient.closes = (hours.opens, hours.closes) if hours is not None else (None, None)
+            enrollments = select(EnrollmentRow).where(EnrollmentRow.recipient_id == recipient_id)
+            look_again(session.exec(enrollments.with_for_update(key_share=True)), self._database.now())
+            note(session, self._database, actor, "recipient.hours", f"recipient:{recipient_id}")
+
+
+def _the_enrollment(session: Session, enrollment_id: uuid.UUID) -> EnrollmentRow:
+    enrollment = session.get(EnrollmentRow, enrollment_id, with_for_update={"key_share": True})
+    if enrollment is None:
+        raise StoreError(f"There is no enrollment {enrollment_id}.")
+    return enrollment

@@ -10,11 +10,14 @@ from carecall.domain.finding import Evidence, Finding
 from carecall.domain.report import Report
 from carecall.domain.triage import Alert
 from carecall.store.codec import dump_notes, dump_value, load_notes, load_value
+from carecall.store.deliveries import send_out
+from carecall.store.engine import Database
 from carecall.store.tables import AlertRow, AttemptRow, EvidenceRow, FindingRow, ReportRow, ValueKind
 
 
-def write_report(session: Session, attempt: AttemptRow, report: Report, now: datetime) -> None:
+def write_report(session: Session, database: Database, attempt: AttemptRow, report: Report) -> None:
     """Adds the report with its findings and alerts. Alerts that were raised in the call stay, acknowledged or not."""
+    now = database.now()
     session.add(
         ReportRow(
             attempt_id=attempt.id,
@@ -45,6 +48,7 @@ def write_report(session: Session, attempt: AttemptRow, report: Report, now: dat
         session.add(row)
         evidence += _evidence_rows(finding.evidence, finding_id=row.id)
     raised = {row.code: row for row in session.exec(select(AlertRow).where(AlertRow.attempt_id == attempt.id))}
+    alert_rows: list[AlertRow] = []
     for position, alert in enumerate(report.alerts):
         alert_row = raised.get(alert.code)
         if alert_row is None:
@@ -55,16 +59,20 @@ def write_report(session: Session, attempt: AttemptRow, report: Report, now: dat
             session.exec(delete(EvidenceRow).where(col(EvidenceRow.alert_id) == alert_row.id))
         alert_row.position = position
         evidence += _evidence_rows(alert.evidence, alert_id=alert_row.id)
-    session.flush()  # evidence points at what has just been added
+        alert_rows.append(alert_row)
+    session.flush()  # evidence and deliveries point at what has just been added
     session.add_all(evidence)
+    for alert_row in alert_rows:
+        send_out(session, database, alert_row)
     attempt.outcome = report.outcome
 
 
-def write_alert(session: Session, attempt_id: uuid.UUID, alert: Alert, now: datetime) -> None:
+def write_alert(session: Session, database: Database, attempt_id: uuid.UUID, alert: Alert) -> None:
     """Adds an alert that stands in no report yet."""
-    row = _alert_row(attempt_id, alert, now)
+    row = _alert_row(attempt_id, alert, database.now())
     session.add(row)
     session.flush()
+    send_out(session, database, row)
     session.add_all(_evidence_rows(alert.evidence, alert_id=row.id))
 
 

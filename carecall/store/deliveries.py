@@ -1,0 +1,94 @@
+"""Alerts on their way to the channels beside the dashboard."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from carecall.domain.triage import Urgency
+from carecall.errors import StoreError
+from carecall.store.engine import Database, Repository
+from carecall.store.tables import AlertDeliveryRow, AlertRow, AttemptRow, Channel
+
+_DELIVERED = (Urgency.EMERGENCY, Urgency.URGENT)
+_ERROR_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An alert that is to go out over a channel."""
+
+    id: uuid.UUID  # the idempotency key
+    channel: Channel
+    tries: int
+    alert_id: uuid.UUID
+    attempt_id: uuid.UUID
+    recipient_id: uuid.UUID
+    code: str
+    urgency: Urgency
+    reason: str
+    raised_at: datetime
+
+
+def send_out(session: Session, database: Database, alert: AlertRow) -> None:
+    """Puts an alert that cannot wait on its way, once a channel, in the transaction that raises it."""
+    if alert.urgency not in _DELIVERED or not database.alert_channels:
+        return
+    query = select(AlertDeliveryRow.channel).where(AlertDeliveryRow.alert_id == alert.id)
+    known = set(session.exec(query))
+    for channel in database.alert_channels:
+        if channel not in known:
+            session.add(AlertDeliveryRow(alert_id=alert.id, channel=channel, next_try_at=database.now()))
+
+
+class Deliveries(Repository):
+    def due_deliveries(self, limit: int = 50) -> list[Delivery]:
+        """What is to be sent now, emergencies first. Two workers at once may see the same."""
+        query = (
+            select(AlertDeliveryRow, AlertRow, AttemptRow.recipient_id)
+            .join(AlertRow, col(AlertRow.id) == AlertDeliveryRow.alert_id)
+            .join(AttemptRow, col(AttemptRow.id) == AlertRow.attempt_id)
+            .where(col(AlertDeliveryRow.next_try_at) <= self._database.now())
+            .order_by((col(AlertRow.urgency) == Urgency.EMERGENCY).desc(), col(AlertDeliveryRow.next_try_at))
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [
+                Delivery(
+                    row.id,
+                    row.channel,
+                    row.tries,
+                    alert.id,
+                    alert.attempt_id,
+                    recipient_id,
+                    alert.code,
+                    alert.urgency,
+                    alert.reason,
+                    alert.raised_at,
+                )
+                for row, alert, recipient_id in session.exec(query)
+            ]
+
+    def delivered(self, delivery_id: uuid.UUID) -> None:
+        """Raises StoreError when there is no such delivery."""
+        with self._database.writing() as session:
+            row = _the_delivery(session, delivery_id)
+            if row.delivered_at is None:
+                row.tries += 1
+                row.delivered_at, row.next_try_at, row.error = self._database.now(), None, ""
+
+    def not_delivered(self, delivery_id: uuid.UUID, error: str, next_try_at: datetime) -> None:
+        """Keeps why; the error carries no personal data. Nothing when it was delivered meanwhile. Raises StoreError."""
+        with self._database.writing() as session:
+            row = _the_delivery(session, delivery_id)
+            if row.delivered_at is None:
+                row.tries += 1
+                row.next_try_at, row.error = next_try_at, error[:_ERROR_LENGTH]
+
+
+def _the_delivery(session: Session, delivery_id: uuid.UUID) -> AlertDeliveryRow:
+    row = session.get(AlertDeliveryRow, delivery_id, with_for_update=True)
+    if row is None:
+        raise StoreError(f"There is no delivery {delivery_id}.")
+    return row
