@@ -1,4 +1,4 @@
-"""The exporter's side of telemetry: the OpenTelemetry SDK, held to what is ours and to the attributes that we allow."""
+"""The exporter's side of telemetry: the OpenTelemetry SDK, OTLP over HTTP, held to what is ours and may be told."""
 
 import logging
 import os
@@ -6,12 +6,13 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -34,6 +35,7 @@ def export(
     settings: Settings, metric_attributes: Collection[str], span_attributes: Collection[str]
 ) -> Callable[[], None]:
     """Begin to export metrics and traces. Gives what sends the rest and ends it."""
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # it has several lines for every try
     base = settings.otlp_url.rstrip("/")
     resource = Resource.create(
         {
@@ -43,7 +45,7 @@ def export(
         }
     )
     reader = PeriodicExportingMetricReader(
-        OTLPMetricExporter(f"{base}/v1/metrics", timeout=_EXPORT_DEADLINE_S),
+        _Metrics(f"{base}/v1/metrics", timeout=_EXPORT_DEADLINE_S),
         export_interval_millis=EXPORT_EVERY_S * 1000,
         export_timeout_millis=_EXPORT_DEADLINE_S * 1000,
     )
@@ -108,15 +110,44 @@ class _OurTracers(trace.TracerProvider):
         return self._tracers.get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url)
 
 
+class _Collector:
+    """Says once that the collector takes nothing, and once that it does again."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._takes = True
+
+    def answered(self, well: bool) -> None:
+        if well is not self._takes:
+            self._takes = well
+            logger.warning("the OpenTelemetry collector takes %s%s", "" if well else "no ", self._what)
+
+
+class _Metrics(OTLPMetricExporter):
+    """Metrics, with an eye on the collector."""
+
+    _collector = _Collector("metrics")
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **options: Any
+    ) -> MetricExportResult:
+        result = super().export(metrics_data, timeout_millis, **options)
+        self._collector.answered(result is MetricExportResult.SUCCESS)
+        return result
+
+
 class _BareSpans(SpanExporter):
     """Spans without events and words of status, where the text of an exception stands, and with no other attributes."""
 
     def __init__(self, exporter: SpanExporter, attributes: Collection[str]) -> None:
         self._exporter = exporter
         self._attributes = attributes
+        self._collector = _Collector("traces")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._exporter.export([self._bare(span) for span in spans])
+        result = self._exporter.export([self._bare(span) for span in spans])
+        self._collector.answered(result is SpanExportResult.SUCCESS)
+        return result
 
     def shutdown(self) -> None:
         self._exporter.shutdown()

@@ -1,6 +1,5 @@
 """Metrics and traces for an OpenTelemetry collector, when CARECALL_OTLP_URL is set; otherwise they cost nothing."""
 
-import importlib.util
 from collections.abc import Callable
 
 from carecall.errors import SettingsError
@@ -23,12 +22,11 @@ def configure(settings: Settings) -> Callable[[], None]:
     """
     if not settings.otlp_url:
         return _nothing
-    if importlib.util.find_spec("opentelemetry.sdk") is None or (
-        importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is None
-    ):
-        raise SettingsError("CARECALL_OTLP_URL needs the exporter: pip install 'carecall[otel]', or unset it.")
-    from carecall import otlp
-
+    try:
+        from carecall import otlp
+    except ModuleNotFoundError:
+        line = "CARECALL_OTLP_URL needs the exporter: pip install 'carecall[otel]', or unset it."
+        raise SettingsError(line) from None
     return otlp.export(settings, METRIC_ATTRIBUTES, SPAN_ATTRIBUTES)
 
 
