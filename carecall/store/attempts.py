@@ -183,11 +183,12 @@ class Attempts(Repository):
         attempt.holder = self._database.holder
         attempt.seen_at = self._database.now()
 
-    def close_interrupted(self) -> int:
+    def close_interrupted(self, *, resumable: bool = True) -> int:
         """Ends every talk that a process left when it died, with a report of what was understood until then.
 
-        Talks of processes that still run are left alone, and so are dials that have not become a talk: a worker asks
-        the provider how those fare. Gives the number of calls closed, in one transaction.
+        Talks of processes that still run are left alone; without ``resumable`` also those whose telephone call may
+        still be up, so that their stream can be taken up again. Dials that have not become a talk are left to the
+        workers, who ask the provider how those fare. Gives the number of calls closed, in one transaction.
         """
         with self._database.writing() as session:
             talks = select(AttemptRow).where(
@@ -195,7 +196,11 @@ class Attempts(Repository):
             )
             now = self._database.now()
             rows = session.exec(talks.order_by(col(AttemptRow.id)).with_for_update()).all()
-            abandoned = [attempt for attempt in rows if not held(attempt, now)]
+            abandoned = [
+                attempt
+                for attempt in rows
+                if not held(attempt, now) and (resumable or attempt.provider_call_sid is None)
+            ]
             for attempt in abandoned:
                 interrupt(session, self._database, attempt)
             return len(abandoned)
