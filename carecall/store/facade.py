@@ -84,6 +84,11 @@ class Store:
         """Calls a method of a repository off the event loop: ``await store.run(store.calls.finish, id, report)``."""
         return await self._database.run(call, *args, **kwargs)
 
+    @property
+    def holder(self) -> str:
+        """What this process is called where a call says who holds it."""
+        return self._database.holder
+
     async def reachable(self, within_s: float = 2.0) -> bool:
         """Whether the database answers within so many seconds."""
         try:
