@@ -7,6 +7,8 @@ VOICE = "/telephony/voice/{attempt_id}"
 RESUME = "/telephony/resume/{attempt_id}"
 STATUS = "/telephony/status/{attempt_id}"
 STREAM = "/telephony/stream/{token}"
+INBOUND = "/telephony/inbound"
+INBOUND_STATUS = "/telephony/inbound-status"
 
 
 def voice_url(public_url: str, attempt_id: UUID) -> str:
@@ -22,6 +24,16 @@ def resume_url(public_url: str, attempt_id: UUID) -> str:
 def status_url(public_url: str, attempt_id: UUID) -> str:
     """Where Twilio reports the progress of a call and who answered it."""
     return _join(public_url, STATUS.format(attempt_id=attempt_id))
+
+
+def inbound_url(public_url: str) -> str:
+    """Where Twilio asks what to do with a call to our number."""
+    return _join(public_url, INBOUND)
+
+
+def inbound_status_url(public_url: str) -> str:
+    """Where Twilio reports the progress of a call to our number."""
+    return _join(public_url, INBOUND_STATUS)
 
 
 def stream_url(public_url: str, token: str) -> str:

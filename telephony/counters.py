@@ -1,4 +1,4 @@
-"""What is counted of media streams: a snapshot of this process, and OpenTelemetry counters for a collector."""
+"""What is counted of media streams and webhooks: snapshots of this process, and OpenTelemetry counters."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -67,3 +67,21 @@ class StreamCounters:
 
     def failed_call(self) -> None:
         self._failed_calls += 1
+
+
+class WebhookCounters:
+    """Counts in one event loop."""
+
+    def __init__(self) -> None:
+        self._metric = get_meter("carecall.telephony").create_counter(
+            "carecall.webhooks.refused", description="Webhooks that nothing was done for"
+        )
+        self._refused: Counter[str] = Counter()
+
+    def snapshot(self) -> Mapping[str, int]:
+        """Since the server began, by the stable word of the reason."""
+        return MappingProxyType(dict(self._refused))
+
+    def refused(self, reason: str) -> None:
+        self._refused[reason] += 1
+        self._metric.add(1, {"reason": reason})
