@@ -203,6 +203,8 @@ def _openpyxl_rows(raw: bytes, name: str, sheet: str) -> Iterator[tuple[int, tup
         chosen.reset_dimensions()  # what the file says of its size is not believed
         rows = chosen.iter_rows(max_row=_LAST_ROW, max_col=MAX_COLUMNS + 1, values_only=True)
         for number, values in enumerate(rows, 1):
+            if values.count(None) == len(values):
+                continue
             cells = [_cell(_as_text(value)) for value in values]
             while cells and not cells[-1]:
                 cells.pop()
