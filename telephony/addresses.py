@@ -8,7 +8,6 @@ RESUME = "/telephony/resume/{attempt_id}"
 STATUS = "/telephony/status/{attempt_id}"
 STREAM = "/telephony/stream/{token}"
 INBOUND = "/telephony/inbound"
-INBOUND_STATUS = "/telephony/inbound-status"
 
 
 def voice_url(public_url: str, attempt_id: UUID) -> str:
@@ -29,11 +28,6 @@ def status_url(public_url: str, attempt_id: UUID) -> str:
 def inbound_url(public_url: str) -> str:
     """Where Twilio asks what to do with a call to our number."""
     return _join(public_url, INBOUND)
-
-
-def inbound_status_url(public_url: str) -> str:
-    """Where Twilio reports the progress of a call to our number."""
-    return _join(public_url, INBOUND_STATUS)
 
 
 def stream_url(public_url: str, token: str) -> str:

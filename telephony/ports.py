@@ -13,16 +13,11 @@ OpenStream = Callable[[UUID, str], Awaitable[str | None]]  # a one-time token fo
 AfterStream = Callable[[UUID], Awaitable[Literal["hang_up", "reconnect"]]]
 ReportProgress = Callable[[CallProgress], Awaitable[None]]
 AnswerInbound = Callable[[str, str], Awaitable[UUID | None]]  # caller's number (E.164), call: an attempt, or not known
-InboundAttempt = Callable[[str], Awaitable[UUID | None]]  # the attempt that a call which came in has become
 ReceiveOnce = Callable[[str], Awaitable[bool]]  # keeps a receipt; True the first time
 Received = Callable[[str], Awaitable[bool]]  # whether there is such a receipt
 
 
 async def _nobody(phone: str, call_sid: str) -> UUID | None:
-    return None
-
-
-async def _no_attempt(call_sid: str) -> UUID | None:
     return None
 
 
@@ -36,7 +31,7 @@ async def _never_received(receipt: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TelephonyPorts:
-    """Without the last four, no caller is known and a webhook that is sent again is acted upon again."""
+    """Without the last three, no caller is known and a webhook that is sent again is acted upon again."""
 
     redeem: Redeem
     expected_call_sid: ExpectedCallSid
@@ -45,6 +40,5 @@ class TelephonyPorts:
     after_stream: AfterStream
     report_progress: ReportProgress
     answer_inbound: AnswerInbound = _nobody
-    inbound_attempt: InboundAttempt = _no_attempt
     receive_once: ReceiveOnce = _always_first
     received: Received = _never_received

@@ -28,11 +28,9 @@ from carecall.settings import Settings
 from telephony import twiml
 from telephony.addresses import (
     INBOUND,
-    INBOUND_STATUS,
     RESUME,
     STATUS,
     VOICE,
-    inbound_status_url,
     inbound_url,
     resume_url,
     status_url,
@@ -105,23 +103,19 @@ def parse_form(body: bytes, content_type: str) -> list[tuple[str, str]]:
         raise HTTPException(400, "the form cannot be read") from None
 
 
-def parse_progress(attempt_id: UUID, form: Form, *, numbered: bool = True) -> CallProgress | None:
-    """What a status callback says; None for a status that this program does not know. Raises HTTPException.
-
-    ``numbered``: a status must have its sequence number.
-    """
+def parse_progress(attempt_id: UUID, form: Form) -> CallProgress | None:
+    """What a status callback says; None for a status that this program does not know. Raises HTTPException."""
     status, answered_by = form.get("CallStatus"), form.get("AnsweredBy")
     if status is None and answered_by is None:
         raise HTTPException(400, "CallStatus is missing")
     call_sid = parse_call_sid(form)
     if status is not None and status not in list(CallStatus):
         return None
-    has_number = status is not None and (numbered or "SequenceNumber" in form)
     return CallProgress(
         attempt_id=attempt_id,
         call_sid=call_sid,
         status=CallStatus(status) if status is not None else None,
-        sequence=_whole(form, "SequenceNumber") if has_number else None,
+        sequence=_whole(form, "SequenceNumber") if status is not None else None,
         answered_by=who_answered(answered_by) if answered_by is not None else None,
         duration_s=_whole(form, "CallDuration") if "CallDuration" in form else None,
         failure=why_failed(_code(form, "ErrorCode"), _code(form, "SipResponseCode"))
@@ -169,7 +163,6 @@ class Webhooks:
         router.add_api_route(RESUME, self.resume, methods=["POST"])
         router.add_api_route(STATUS, self.status, methods=["POST"], status_code=204)
         router.add_api_route(INBOUND, self.inbound, methods=["POST"])
-        router.add_api_route(INBOUND_STATUS, self.inbound_status, methods=["POST"], status_code=204)
 
     async def voice(self, attempt_id: UUID, request: Request) -> Response:
         """What to do with a call that was answered."""
@@ -208,24 +201,15 @@ class Webhooks:
         webhook = await self._signed(request, status_url(self._base, attempt_id))
         progress = parse_progress(attempt_id, webhook.form)
 
-        async def report() -> None:
+        async def report_once() -> None:
+            if await self._ports.received(webhook.receipt):
+                self._counters.refused(WebhookRefusal.REPEATED)
+                return
             if progress is not None:
                 await self._ports.report_progress(progress)
+            await self._ports.receive_once(webhook.receipt)
 
-        await self._report_once(webhook, report)
-
-    async def inbound_status(self, request: Request) -> None:
-        """How a call that came in fares."""
-        webhook = await self._signed(request, inbound_status_url(self._base))
-        call_sid = parse_call_sid(webhook.form)
-
-        async def report() -> None:
-            attempt_id = await self._ports.inbound_attempt(call_sid)
-            progress = attempt_id and parse_progress(attempt_id, webhook.form, numbered=False)
-            if progress:
-                await self._ports.report_progress(progress)
-
-        await self._report_once(webhook, report)
+        await self._ask(report_once())
 
     async def _connect(self, attempt_id: UUID, call_sid: str) -> str:
         token = await self._ports.open_stream(attempt_id, call_sid)
@@ -252,16 +236,6 @@ class Webhooks:
             return said
 
         return Response(await self._ask(once()), media_type="application/xml")
-
-    async def _report_once(self, webhook: Webhook, report: Callable[[], Awaitable[None]]) -> None:
-        async def once() -> None:
-            if await self._ports.received(webhook.receipt):
-                self._counters.refused(WebhookRefusal.REPEATED)
-                return
-            await report()
-            await self._ports.receive_once(webhook.receipt)
-
-        await self._ask(once())
 
     async def _is_retry(self, webhook: Webhook) -> bool:
         """Whether Twilio asks again because our answer was lost: soon, and under the token that it had then."""

@@ -1,12 +1,9 @@
 """Who rings our number: people we know get their check, everybody else one polite line."""
 
-import httpx
 import pytest
 from webhook_peer import ATTEMPT, BASE, CALL_SID, TOKEN, Attempts, client_of, post, signature, verbs
 
-from carecall.domain.progress import CallProgress, CallStatus
-
-INBOUND, ENDED = "/telephony/inbound", "/telephony/inbound-status"
+INBOUND = "/telephony/inbound"
 KNOWN = "+821012345678"
 Fields = list[tuple[str, str]]
 
@@ -84,7 +81,7 @@ async def test_a_replayed_call_is_refused_and_the_next_call_is_not(attempts: Att
 async def test_an_unsigned_call_is_refused(attempts: Attempts) -> None:
     fields = ringing(KNOWN)
     async with client_of(attempts) as client:
-        for forged in ("", signature(INBOUND, fields, auth_token="another"), signature(ENDED, fields)):
+        for forged in ("", signature(INBOUND, fields, auth_token="another"), signature(INBOUND + "?x=1", fields)):
             assert (await post(client, INBOUND, fields, X_Twilio_Signature=forged)).status_code == 403
     assert attempts.answered == []
 
@@ -95,21 +92,3 @@ async def test_a_store_that_fails_leaves_the_call_to_twilios_retry(attempts: Att
         assert (await post(client, INBOUND, ringing(KNOWN))).status_code == 503
         attempts.fails = False
         assert (await post(client, INBOUND, ringing(KNOWN))).status_code == 200
-
-
-@pytest.mark.parametrize(("number", "sequence"), [([("SequenceNumber", "1")], 1), ([], None)])
-async def test_the_end_of_a_call_is_reported_to_its_attempt(
-    attempts: Attempts, number: Fields, sequence: int | None
-) -> None:
-    ended = [("CallSid", CALL_SID), ("CallStatus", "completed"), ("CallDuration", "7"), *number]
-    async with client_of(attempts) as client:
-        await post(client, INBOUND, ringing(KNOWN))
-        assert (await post(client, ENDED, ended)).status_code == 204
-    assert attempts.progress == [CallProgress(ATTEMPT, CALL_SID, CallStatus.COMPLETED, sequence, None, 7)]
-
-
-async def test_the_end_of_a_call_that_we_did_not_take_is_nobodys(attempts: Attempts) -> None:
-    async with client_of(attempts) as client:
-        answer: httpx.Response = await post(client, ENDED, [("CallSid", CALL_SID), ("CallStatus", "completed")])
-    assert answer.status_code == 204
-    assert attempts.progress == []

@@ -277,6 +277,14 @@ async def test_a_call_that_breaks_twice_asks_at_two_addresses_how_to_go_on(
     assert len(attempts.opened) == 3
 
 
+async def test_when_the_first_address_fails_the_call_is_asked_for_at_the_second(
+    client: httpx.AsyncClient, attempts: Attempts
+) -> None:
+    assert (await post(client, VOICE, CALL)).status_code == 200
+    failed = [*CALL, ("ErrorCode", "11200"), ("ErrorUrl", BASE + VOICE)]
+    assert verbs(await post(client, VOICE + "?again=1", failed))[0][0] == "Connect"
+
+
 async def test_a_status_that_comes_again_changes_nothing(
     client: httpx.AsyncClient, attempts: Attempts, counters: WebhookCounters
 ) -> None:
@@ -314,7 +322,7 @@ FUZZ = settings(max_examples=150, deadline=None)
 
 
 @FUZZ
-@given(FORMS, st.sampled_from([VOICE, RESUME, STATUS, "/telephony/inbound", "/telephony/inbound-status"]))
+@given(FORMS, st.sampled_from([VOICE, RESUME, STATUS, "/telephony/inbound"]))
 async def test_no_signed_form_breaks_a_webhook(fields: list[tuple[str, str]], path: str) -> None:
     attempts = Attempts()
     async with client_of(attempts) as client:

@@ -64,12 +64,6 @@ class Attempts:
         self.answered.append((phone, call_sid))
         return self.known.get(phone)
 
-    async def inbound_attempt(self, call_sid: str) -> UUID | None:
-        self._check()
-        return next(
-            (self.known[phone] for phone, sid in self.answered if sid == call_sid and phone in self.known), None
-        )
-
     async def receive_once(self, receipt: str) -> bool:
         first = receipt not in self.receipts
         self.receipts.add(receipt)
@@ -114,7 +108,6 @@ def client_of(
         after_stream=attempts.after_stream,
         report_progress=attempts.report_progress,
         answer_inbound=attempts.answer_inbound,
-        inbound_attempt=attempts.inbound_attempt,
         receive_once=attempts.receive_once,
         received=attempts.received,
     )
