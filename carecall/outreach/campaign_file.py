@@ -3,10 +3,13 @@
 import difflib
 import re
 from collections.abc import Collection, Sequence
+from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
 
 from carecall.dialog.yaml_source import Location, Problem, Source, read_yaml
 from carecall.domain.campaign import Campaign, HumanStep, Ladder, Schedule, TaskKind, Window
@@ -151,3 +154,44 @@ def _shown(value: Any) -> str:
 def _instead(wrong: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(wrong, known, n=1)
     return f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
+
+
+def as_plain(campaign: Campaign) -> dict[str, Any]:
+    """What a campaign's file holds, as plain values."""
+    schedule, ladder = campaign.schedule, campaign.ladder
+    return {
+        "name": campaign.name,
+        "dialog": campaign.dialog,
+        "starts_on": campaign.starts_on.isoformat(),
+        **({"ends_on": campaign.ends_on.isoformat()} if campaign.ends_on else {}),
+        "schedule": {
+            "times": [f"{clock:%H:%M}" for clock in schedule.times],
+            "weekdays": [WEEKDAYS[day] for day in sorted(schedule.weekdays)],
+            "window": {"opens": f"{schedule.window.opens:%H:%M}", "closes": f"{schedule.window.closes:%H:%M}"},
+            **({"holidays": schedule.holidays} if schedule.holidays else {}),
+            "open_for": _duration_words(schedule.open_for),
+            "daily_cap": schedule.daily_cap,
+        },
+        "ladder": {
+            "attempts": ladder.attempts,
+            "retry_after": {ending.value: _duration_words(wait) for ending, wait in ladder.retry_after.items()},
+            "then": [{"task": step.kind.value, "within": _duration_words(step.within)} for step in ladder.then],
+        },
+    }
+
+
+def as_yaml(campaign: Campaign) -> str:
+    """A file from which ``load_campaign`` reads the same campaign."""
+    writer, text = YAML(typ="safe", pure=True), StringIO()
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.allow_unicode, writer.width = True, 200
+    writer.dump(as_plain(campaign), text)
+    return text.getvalue()
+
+
+def _duration_words(duration: timedelta) -> str:
+    seconds = int(duration.total_seconds())
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

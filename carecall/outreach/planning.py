@@ -24,7 +24,7 @@ from carecall.outreach.local_days import (
 )
 from carecall.outreach.reason_words import words
 
-__all__ = ["checks", "checks_on", "may_dial", "next_check", "standing_reason", "why_none_on", "words"]
+__all__ = ["checks", "checks_on", "may_dial", "next_check", "none_on", "standing_reason", "words"]
 
 
 def next_check(enrolled: Enrolled, now: datetime) -> Due | NotYet:
@@ -79,21 +79,13 @@ def checks(enrolled: Enrolled, day: date) -> tuple[Check, ...]:
     return _checks(enrolled, zone, day) if zone else ()
 
 
-def why_none_on(enrolled: Enrolled, day: date) -> Reason:
-    """Why a local day that has no checks has none."""
+def none_on(enrolled: Enrolled, day: date) -> NotYet:
+    """Why a local day that has no checks has none, and when the first one after it begins."""
     zone = known_zone(enrolled.time_zone)
     if zone is None:
-        return Reason.UNKNOWN_TIME_ZONE
-    if _is_past(enrolled, day):
-        return Reason.ENDED
-    if never_fits(enrolled.campaign.schedule, enrolled.hours):
-        return Reason.OUTSIDE_HOURS
-    if day < _first_day(enrolled, zone):
-        return Reason.NOT_STARTED
-    if day.weekday() in enrolled.campaign.schedule.weekdays and is_holiday(enrolled.campaign.schedule, day):
-        return Reason.HOLIDAY
-    after = _next_begin(enrolled, zone, day, moment_of(day, time(), zone))
-    return Reason.ENDED if after is None else Reason.NOT_DUE
+        return NotYet(Reason.UNKNOWN_TIME_ZONE, None)
+    upcoming = _next_begin(enrolled, zone, day, moment_of(day, time(), zone))
+    return NotYet(_why_none(enrolled, zone, day, upcoming), upcoming)
 
 
 def standing_reason(enrolled: Enrolled, now: datetime) -> Reason | None:
@@ -118,7 +110,20 @@ def _why_not_due(enrolled: Enrolled, zone: ZoneInfo, today: date, now: datetime,
         return Reason.OUTSIDE_HOURS
     if of_today:
         return Reason.ENDED if upcoming is None else Reason.NOT_DUE
-    return why_none_on(enrolled, today)
+    return _why_none(enrolled, zone, today, upcoming)
+
+
+def _why_none(enrolled: Enrolled, zone: ZoneInfo, day: date, upcoming: datetime | None) -> Reason:
+    schedule = enrolled.campaign.schedule
+    if _is_past(enrolled, day):
+        return Reason.ENDED
+    if never_fits(schedule, enrolled.hours):
+        return Reason.OUTSIDE_HOURS
+    if day < _first_day(enrolled, zone):
+        return Reason.NOT_STARTED
+    if day.weekday() in schedule.weekdays and is_holiday(schedule, day):
+        return Reason.HOLIDAY
+    return Reason.ENDED if upcoming is None else Reason.NOT_DUE
 
 
 def _checks(enrolled: Enrolled, zone: ZoneInfo, day: date) -> tuple[Check, ...]:

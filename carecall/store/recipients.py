@@ -1,6 +1,7 @@
 """Recipients, campaigns and who is enrolled in what."""
 
 import uuid
+from collections.abc import Collection
 from datetime import date, datetime, time
 from typing import Any
 
@@ -108,6 +109,12 @@ class Recipients(Repository):
         if row is None:
             raise StoreError(f"There is no recipient {recipient_id}.")
         return row
+
+    def names(self, recipient_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+        """The names of up to some thousands of recipients."""
+        query = select(RecipientRow.id, RecipientRow.name).where(col(RecipientRow.id).in_(recipient_ids))
+        with self._database.reading() as session:
+            return dict(session.exec(query).all())
 
     def find(self, name: str, phone: str) -> list[RecipientRow]:
         """The recipients of exactly this name and number, oldest first."""

@@ -10,7 +10,7 @@ import pytest
 from carecall.domain.campaign import DEFAULT_LADDER, Campaign, Schedule, Window
 from carecall.domain.enrollment import Due, Enrolled, NotYet, Reason
 from carecall.domain.language import Language
-from carecall.outreach.planning import checks, checks_on, may_dial, next_check, why_none_on, words
+from carecall.outreach.planning import checks, checks_on, may_dial, next_check, none_on, words
 
 SEOUL, NEW_YORK, BERLIN = "Asia/Seoul", "America/New_York", "Europe/Berlin"
 TWICE_DAILY = Schedule(times=(time(9, 30), time(16)))
@@ -110,7 +110,7 @@ def test_of_two_checks_that_hours_move_to_one_moment_only_the_later_is_made() ->
 def test_hours_that_no_check_fits_into_are_told_of_and_not_looked_at_again() -> None:
     night_worker = replace(PERSON, campaign=campaign(Schedule(times=(time(9, 30),))), hours=Window(time(15), time(18)))
     assert next_check(night_worker, at("2026-11-24 10:00")) == NotYet(Reason.OUTSIDE_HOURS, None)
-    assert why_none_on(night_worker, date(2026, 11, 24)) is Reason.OUTSIDE_HOURS
+    assert none_on(night_worker, date(2026, 11, 24)) == NotYet(Reason.OUTSIDE_HOURS, None)
 
 
 def test_checks_fall_on_the_weekdays_of_the_schedule() -> None:
@@ -162,7 +162,7 @@ def test_the_period_is_counted_in_local_days() -> None:
     assert next_check(only_today, at("2026-11-24 16:00")) == Due(at("2026-11-24 16:00"), at("2026-11-24 20:00"), None)
     starts_tomorrow = replace(PERSON, campaign=replace(campaign(), starts_on=date(2026, 11, 25)))
     assert next_check(starts_tomorrow, now) == NotYet(Reason.NOT_STARTED, at("2026-11-25 09:30"))
-    assert why_none_on(starts_tomorrow, date(2026, 11, 24)) is Reason.NOT_STARTED
+    assert none_on(starts_tomorrow, date(2026, 11, 24)) == NotYet(Reason.NOT_STARTED, at("2026-11-25 09:30"))
 
 
 def test_an_end_in_the_future_leaves_out_the_checks_after_it() -> None:

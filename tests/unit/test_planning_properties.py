@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from carecall.domain.campaign import DEFAULT_LADDER, Campaign, Schedule, Window
 from carecall.domain.enrollment import Due, Enrolled, NotYet
 from carecall.domain.language import Language
-from carecall.outreach.planning import checks, checks_on, may_dial, next_check, why_none_on, words
+from carecall.outreach.planning import checks, checks_on, may_dial, next_check, none_on, words
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("Factory", "localtime"))
 FIRST, LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
@@ -248,7 +248,7 @@ def test_there_is_always_an_answer_and_words_for_it(
             for language in Language:
                 assert words(answer.reason, answer.look_again_at, person.time_zone, language)
     if not checks_on(person, today):
-        assert words(why_none_on(person, today), None, person.time_zone, Language.KOREAN)
+        assert words(none_on(person, today).reason, None, person.time_zone, Language.KOREAN)
 
 
 @unhurried
