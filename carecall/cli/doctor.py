@@ -1,9 +1,11 @@
 """``carecall doctor``: what is missing on this machine, and how to mend it."""
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
@@ -35,9 +37,7 @@ def doctor() -> None:
     console = Console()
     shown = Table("setting", "value", title="Settings")
     for name, value in effective:
-        hidden = isinstance(value, SecretStr)
-        text = ("set" if value.get_secret_value() else "not set") if hidden else str(value)
-        shown.add_row(f"CARECALL_{name.upper()}", text)
+        shown.add_row(f"CARECALL_{name.upper()}", _shown(name, value))
     console.print(shown)
     table = Table("", "check", "found", "mend")
     checks = list(_checks(effective))
@@ -79,6 +79,50 @@ def _checks(effective: Settings) -> Iterator[Check]:
     if "espeak-ng" in (effective.tts_en, effective.tts_ko):
         path = shutil.which("espeak-ng")
         yield Check("espeak-ng", path or "missing", "" if path else "apt-get install espeak-ng")
+
+    yield from _outbound(effective)
+    yield from _alert_channels(effective)
+    if effective.otlp_url:
+        yield _module("opentelemetry.exporter", "otel")
+
+
+def _outbound(effective: Settings) -> Iterator[Check]:
+    """Whether calls can be made: with none of these set they are not meant to be."""
+    wanted = {
+        "CARECALL_TWILIO_ACCOUNT_SID": effective.twilio_account_sid,
+        "CARECALL_TWILIO_AUTH_TOKEN": effective.twilio_auth_token.get_secret_value(),
+        "CARECALL_TWILIO_NUMBER": effective.twilio_number,
+        "CARECALL_PUBLIC_URL": effective.public_url,
+    }
+    missing = [name for name, value in wanted.items() if not value]
+    if len(missing) == len(wanted):
+        yield Check("telephone", "off")
+        return
+    mend = f"set {', '.join(missing)} (docs/runbook.md)" if missing else ""
+    if not missing and not effective.public_url.startswith("https://"):
+        mend = "CARECALL_PUBLIC_URL must begin with https://, or Twilio's media streams do not reach it"
+    yield Check("telephone", effective.twilio_number or "no number", mend)
+
+
+def _alert_channels(effective: Settings) -> Iterator[Check]:
+    from carecall.outreach.alerting import look_at_mail_server
+
+    yield Check("alerts by webhook", urlsplit(effective.alert_webhook_url).hostname or "off")
+    server = urlsplit(effective.smtp_url.get_secret_value()).hostname
+    if server is None:
+        yield Check("alerts by e-mail", "off")
+        return
+    trouble = look_at_mail_server(effective)
+    yield Check("alerts by e-mail", server, f"{trouble}; check CARECALL_SMTP_URL" if trouble else "")
+
+
+def _shown(name: str, value: object) -> str:
+    """A setting without secrets, those inside addresses included."""
+    if isinstance(value, SecretStr):
+        return "set" if value.get_secret_value() else "not set"
+    if name == "alert_webhook_url" and value:
+        return f"{urlsplit(str(value)).scheme}://{urlsplit(str(value)).hostname}/…"
+    return re.sub(r"(?<=://)[^/\s@]+@", "…@", str(value))
 
 
 def _try(what: str, look: Callable[[], str]) -> Check:
