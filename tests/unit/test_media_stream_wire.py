@@ -308,3 +308,30 @@ def test_no_order_of_messages_gets_audio_past_the_handshake(messages: list[dict[
             break
         if message in (MEDIA, DTMF, MARK, STOP):
             assert protocol.start is not None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*MESSAGES, {"event": "weather"}]),
+            st.integers(0, 300),
+            st.integers(0, 3),
+            st.text(max_size=3),
+        ),
+        max_size=15,
+    ),
+    st.lists(st.floats(0, 1e6), min_size=15, max_size=15),
+)
+def test_no_run_of_damaged_frames_raises_anything_else_or_opens_a_stream_without_its_start(
+    frames: list[tuple[dict[str, Any], int, int, str]], moments: list[float]
+) -> None:
+    protocol = StreamProtocol()
+    for (message, at, cut, put), now in zip(frames, sorted(moments), strict=False):
+        frame = json.dumps(message)
+        try:
+            taken = protocol.receive(frame[:at] + put + frame[at + cut :], now)
+        except ProtocolViolation:
+            return
+        if isinstance(taken, Media | Dtmf | Mark | Stop):
+            assert protocol.start is not None
+            assert taken.stream_sid == protocol.start.stream_sid
