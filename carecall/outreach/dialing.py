@@ -6,11 +6,11 @@ A call whose outcome is unknown is looked for at the provider and never dialed a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from opentelemetry import metrics, trace
@@ -82,13 +82,18 @@ class Line:
     def rests(self) -> bool:
         return self._refusals > 0
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Waits until a call may be tried."""
-        async with self._one:
+    async def turn(self) -> None:
+        """Waits until a call may be tried; ``pass_on`` after it."""
+        await self._one.acquire()
+        try:
             if self.rests:
                 await asyncio.sleep(self._opens_at - asyncio.get_running_loop().time())
-            yield
+        except BaseException:
+            self._one.release()
+            raise
+
+    def pass_on(self) -> None:
+        self._one.release()
 
     def refused(self, refusal: DialRefused) -> None:
         """Rests the line when it is not about this one number."""
@@ -119,11 +124,19 @@ class Dialing:
         self._pace = pace
         self._line = Line(pace.refused_s)
         self._news: dict[UUID, asyncio.Event] = {}
+        self._waiting: set[asyncio.Task[Any]] = set()  # for the line
+        self._stopped = False
 
     def notice(self, attempt_id: UUID) -> None:
         """There is news of an attempt: it is looked at without waiting."""
         if news := self._news.get(attempt_id):
             news.set()
+
+    def stop(self) -> None:
+        """Begins no call any more: attempts that are still to be dialed are let go of, cancelled."""
+        self._stopped = True
+        for task in self._waiting:
+            task.cancel()
 
     async def carry(self, attempt_id: UUID) -> None:
         """Takes an attempt from wherever it is to its end and concludes it."""
@@ -155,10 +168,26 @@ class Dialing:
 
     async def _place(self, attempt_id: UUID) -> bool:
         """Whether there is something to follow; not when the person may not be called now."""
-        if self._line.rests and (await self._followed(attempt_id)).state is AttemptState.PLANNED:
-            async with self._line.turn():
+        if (self._stopped or self._line.rests) and await self._is_planned(attempt_id):
+            if self._stopped:
+                raise asyncio.CancelledError
+            with self._waits():
+                await self._line.turn()
+            try:
                 return await self._begin(attempt_id)
+            finally:
+                self._line.pass_on()
         return await self._begin(attempt_id)
+
+    @contextmanager
+    def _waits(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            yield
+        finally:
+            self._waiting.discard(task)
 
     async def _begin(self, attempt_id: UUID) -> bool:
         begin = self._store.outreach.begin_dial
@@ -175,6 +204,9 @@ class Dialing:
                 logger.info("not called now: %s", reason, extra={"attempt_id": attempt_id})
                 return False
         return True
+
+    async def _is_planned(self, attempt_id: UUID) -> bool:
+        return await self._is_kept(attempt_id) and (await self._followed(attempt_id)).state is AttemptState.PLANNED
 
     async def _is_kept(self, attempt_id: UUID) -> bool:
         """Whether there is the attempt; a planned one that is no longer wanted is removed."""

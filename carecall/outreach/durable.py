@@ -130,6 +130,7 @@ class DurableQueue:
     def stop_taking(self) -> None:
         """No attempt is begun any more; those that are carried go on."""
         if self._dbos is not None:
+            logging.getLogger("dbos").setLevel(logging.CRITICAL)  # it warns of each attempt that is let go of
             for event in self._dbos.background_thread_stop_events:
                 event.set()
 
@@ -140,8 +141,8 @@ class DurableQueue:
     async def close(self) -> None:
         """Lets go of every attempt; one that has not ended is carried on after the next ``open``."""
         if self._dbos is not None:
+            self.stop_taking()
             self._dbos = None
-            logging.getLogger("dbos").setLevel(logging.CRITICAL)
             await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
             await self.idle()  # cancelled with its workflow, an attempt is let go of in a moment
         self._lock.release()

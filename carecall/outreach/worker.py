@@ -83,6 +83,7 @@ class Worker:
         """Begins no call any more and lets those that are under way end, for at most ``drain_s`` seconds."""
         await _cancelled(self._ticking)
         self._queue.stop_taking()
+        self._dialing.stop()
         try:
             async with asyncio.timeout(self._settings.drain_s):
                 await self._queue.idle()

@@ -12,8 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from sqlmodel import SQLModel, select
 
 from carecall.dialog.files import find_dialog
 from carecall.domain.attempt import AttemptState
@@ -29,6 +31,8 @@ from carecall.settings import Settings
 from carecall.store import Store
 from carecall.store.attempts import DialogIdentity
 from carecall.store.tables import AttemptRow, ConsentSource, SlotRow, SlotState, TaskRow
+
+Row = TypeVar("Row", bound=SQLModel)
 
 PACE = Pace(
     tick_s=0.05,
@@ -194,9 +198,7 @@ class World:
     def tasks(self) -> list[TaskRow]:
         return self.store.outreach.tasks()
 
-    def _rows(self, kind: type) -> list[object]:
-        from sqlmodel import select
-
+    def _rows(self, kind: type[Row]) -> list[Row]:
         with self.store._database.reading() as session:
             return list(session.exec(select(kind)).all())
 
@@ -483,7 +485,8 @@ async def test_two_workers_on_one_database_dial_everybody_once(world: World, tmp
     workers = [spawn.Process(target=_work, args=(tmp_path, name, log, False)) for name in ("two", "three")]
     for worker in workers:
         worker.start()
-    await asyncio.to_thread(lambda: [worker.join(30) for worker in workers])
+    for worker in workers:
+        await asyncio.to_thread(worker.join, 30)
     assert len(_lines(log)) == 30
     assert len({line.split()[1] for line in _lines(log)}) == 30
     assert {line.split()[0] for line in _lines(log)} == {"two", "three"}
