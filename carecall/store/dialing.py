@@ -16,7 +16,7 @@ from carecall.store.audit import PROGRAM, note
 from carecall.store.calls import the_attempt
 from carecall.store.engine import Repository, insert_new
 from carecall.store.enrolled import people_enrolled, read_enrolled
-from carecall.store.inbound import end_unopened, in_a_call
+from carecall.store.inbound import in_a_call
 from carecall.store.slots import (
     attempts_of,
     close,
@@ -148,7 +148,6 @@ class Dialing(Repository):
             return refusal
         if slot is not None and at >= slot.until:
             return NotYet(Reason.TOO_LATE, None)
-        end_unopened(session, at)
         if in_a_call(session, recipient, at, besides=attempt.id):
             return NotYet(Reason.IN_A_CALL, at + _IN_A_CALL_AGAIN)
         return None

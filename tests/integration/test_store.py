@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import secrets
 import signal
 import sqlite3
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,27 +47,6 @@ class Dialog:
 
 
 DIALOG = Dialog()
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    if not POSTGRES:
-        yield f"sqlite:///{tmp_path}/data/carecall.sqlite3"
-        return
-    name = f"test_{secrets.token_hex(6)}"
-    server = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with Store.open(url, upgrade=True) as opened:
-        yield opened
 
 
 def call(store: Store, name: str = "Mina Park", state: AttemptState = AttemptState.IN_PROGRESS) -> uuid.UUID:
