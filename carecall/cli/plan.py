@@ -4,7 +4,7 @@ import getpass
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.cells import cell_len, set_cell_size
 
 from carecall.domain.campaign import Campaign
 from carecall.domain.enrollment import Enrolled
@@ -40,6 +41,26 @@ class Line:
     enrolled: Enrolled
     name: str  # empty: not asked for
     entry: "Entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many checks and people stand how."""
+
+    standings: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, entry: "Entry") -> None:
+        self.standings[entry.standing.value] += 1
+        if entry.refusal is not None:
+            self.reasons[entry.refusal.reason.value] += 1
+
+    def __str__(self) -> str:
+        standings, reasons = (
+            ", ".join(f"{number} {each.replace('_', ' ')}" for each, number in counter.most_common())
+            for counter in (self.standings, self.reasons)
+        )
+        return f"{standings} ({reasons})" if reasons else standings
 
 
 @campaign.command()
@@ -123,17 +144,18 @@ def plan(
             return
         if not as_json:
             typer.echo(f"{day:%A} {day.day} {day:%B %Y}, on each person's own clock")
-        totals: Counter[str] = Counter()
+        totals = Totals()
+        width = max((cell_len(each.name) for _, each in campaigns), default=0)
         for line in day_lines(store, campaigns, day, now, names=names):
-            typer.echo(json.dumps(_as_json(line), ensure_ascii=False) if as_json else _as_text(line))
-            count(totals, line)
+            typer.echo(json.dumps(_as_json(line), ensure_ascii=False) if as_json else _as_text(line, width))
+            totals.add(line.entry)
     if as_json:
-        typer.echo(json.dumps({"on": day.isoformat(), "totals": totals}))
-    elif not totals:
+        typer.echo(json.dumps({"on": day.isoformat(), "totals": totals.standings, "reasons": totals.reasons}))
+    elif not totals.standings:
         which = _quoted(campaigns[0][1]) if len(campaigns) == 1 else "NAME"
         typer.echo(f"Nobody is enrolled yet. Put people in: carecall people import FILE --campaign {which}")
     else:
-        typer.echo(_totals(totals))
+        typer.echo(totals)
 
 
 def day_lines(
@@ -155,13 +177,6 @@ def day_lines(
             after = page[-1].enrollment_id
 
 
-def count(totals: "Counter[str]", line: Line) -> None:
-    """Adds a line to the totals: its standing, and the reason of one who is not called."""
-    totals[line.entry.standing.value] += 1
-    if line.entry.refusal is not None:
-        totals[f"not_called.{line.entry.refusal.reason.value}"] += 1
-
-
 def _by_time(line: Line) -> tuple[bool, str]:
     return line.entry.check is None, _clock(line)
 
@@ -181,11 +196,10 @@ def _why(line: Line) -> str:
     return words(refusal.reason, refusal.look_again_at, line.enrolled.time_zone, Language.ENGLISH)
 
 
-def _as_text(line: Line) -> str:
-    from rich.cells import set_cell_size
-
+def _as_text(line: Line, width: int) -> str:
+    of = set_cell_size(line.campaign, width)
     who = set_cell_size(line.name, _NAME_WIDTH) if line.name else str(line.enrolled.recipient_id)
-    return f"{_clock(line)}  {line.campaign}  {who}  {_why(line) or line.entry.standing.value}"
+    return f"{_clock(line)}  {of}  {who}  {_why(line) or line.entry.standing.value}"
 
 
 def _as_json(line: Line) -> dict[str, Any]:
@@ -205,14 +219,6 @@ def _as_json(line: Line) -> dict[str, Any]:
     if refusal is not None:
         said |= {"reason": refusal.reason.value, "why": _why(line)}
     return said
-
-
-def _totals(totals: "Counter[str]") -> str:
-    standings = [f"{number} {key.replace('_', ' ')}" for key, number in sorted(totals.items()) if "." not in key]
-    reasons = [
-        f"{number} {key.partition('.')[2].replace('_', ' ')}" for key, number in totals.most_common() if "." in key
-    ]
-    return ", ".join(standings) + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def _day(text: str) -> date:
