@@ -339,3 +339,12 @@ def test_a_workbook_is_read_with_its_numbers_dates_and_times_as_cells(tmp_path: 
         read_people(path, Defaults("KR"), now=NOW, sheet="people")
     with pytest.raises(ImportFileError, match="the first row must name the columns"):
         read_people(path, Defaults("KR"), now=NOW, sheet="other")
+
+
+def test_the_example_list_and_the_table_of_columns_are_right() -> None:
+    root = Path(__file__).parents[2]
+    file = read_people(root / "campaigns" / "people.csv", Defaults(), now=NOW)
+    assert not file.problems
+    assert len(file.people) == 5
+    page = (root / "docs" / "people.md").read_text()
+    assert all(f"`{column}`" in page for column in Column)
