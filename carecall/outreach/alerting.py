@@ -79,7 +79,7 @@ async def deliver_due(
     client: httpx.AsyncClient | None = None,
     now: Callable[[], datetime] = _utc_now,
 ) -> int:
-    """One round: tries every delivery that is due, and gives the number that arrived.
+    """One round: tries what is due and no other worker has in hand, and gives the number that arrived.
 
     Ends within MAIL_ROUND_S however slow the receivers are; what failed is due again later. Raises StoreError when the
     deliveries cannot be read.
@@ -348,6 +348,9 @@ async def _mail_all(
         except TimeoutError:
             server.cut()
             return Failure("the mail server is too slow")
+        except asyncio.CancelledError:
+            server.cut()
+            raise
 
     arrived = 0
     failure = await step(server.open)

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
@@ -43,17 +43,32 @@ def send_out(session: Session, database: Database, alert: AlertRow) -> None:
 
 
 class Deliveries(Repository):
-    def due_deliveries(self, limit: int = 50) -> list[Delivery]:
-        """What is to be sent now, emergencies first. Two workers at once may see the same."""
+    def due_deliveries(self, limit: int = 50, *, hold_s: float = 45.0) -> list[Delivery]:
+        """What is to be sent now, emergencies first. It is due again after ``hold_s`` when nobody says what came of it.
+
+        An alert that somebody has acknowledged is not mailed any more.
+        """
+        now = self._database.now()
+        due = (col(AlertDeliveryRow.next_try_at) <= now) & (
+            col(AlertRow.acknowledged_at).is_(None) | (AlertDeliveryRow.channel != Channel.EMAIL)
+        )
+        any_due = select(AlertDeliveryRow.id).join(AlertRow, col(AlertRow.id) == AlertDeliveryRow.alert_id).where(due)
+        with self._database.reading() as session:
+            if session.exec(any_due.limit(1)).first() is None:
+                return []
         query = (
             select(AlertDeliveryRow, AlertRow, AttemptRow.recipient_id)
             .join(AlertRow, col(AlertRow.id) == AlertDeliveryRow.alert_id)
             .join(AttemptRow, col(AttemptRow.id) == AlertRow.attempt_id)
-            .where(col(AlertDeliveryRow.next_try_at) <= self._database.now())
+            .where(due)
             .order_by((col(AlertRow.urgency) == Urgency.EMERGENCY).desc(), col(AlertDeliveryRow.next_try_at))
             .limit(limit)
+            .with_for_update(of=AlertDeliveryRow, skip_locked=True)
         )
-        with self._database.reading() as session:
+        with self._database.writing() as session:
+            rows = session.exec(query).all()
+            for row, _, _ in rows:
+                row.next_try_at = now + timedelta(seconds=hold_s)
             return [
                 Delivery(
                     row.id,
@@ -67,7 +82,7 @@ class Deliveries(Repository):
                     alert.reason,
                     alert.raised_at,
                 )
-                for row, alert, recipient_id in session.exec(query)
+                for row, alert, recipient_id in rows
             ]
 
     def delivered(self, delivery_id: uuid.UUID) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from mail_server import certificate, mail_server
+from sqlmodel import Session, create_engine, select
 
 from carecall.domain.attempt import AttemptState
 from carecall.domain.finding import Evidence
@@ -28,6 +29,7 @@ from carecall.errors import StoreUnavailable
 from carecall.outreach import alerting
 from carecall.settings import Settings
 from carecall.store import Store
+from carecall.store.tables import AlertRow, Role, UserRow
 
 KEY = b"k" * 32
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -153,6 +155,18 @@ def raise_alert(store: Store, urgency: Urgency = Urgency.EMERGENCY, name: str = 
     return attempt_id
 
 
+def acknowledge_all(url: str) -> None:
+    engine = create_engine(url)
+    with Session(engine) as session:
+        user = UserRow(email="nurse@care.test", role=Role.CARE_WORKER, password_hash="-")
+        session.add(user)
+        session.flush()
+        for alert in session.exec(select(AlertRow)):
+            alert.acknowledged_at, alert.acknowledged_by = START, user.id
+        session.commit()
+    engine.dispose()
+
+
 async def rounds(store: Store, settings: Settings, clock: Clock, number: int, every_s: float = 400) -> list[int]:
     """So many rounds, each long enough after the one before for everything to be due again."""
     arrived = []
@@ -258,8 +272,7 @@ async def test_a_try_waits_five_seconds_then_fifteen_then_a_minute_then_five_for
         tried_at = []
         for _ in range(3600):
             before = len(peer.requests)
-            if store.outreach.due_deliveries():
-                await alerting.deliver_due(store, settings, now=clock.now)
+            await alerting.deliver_due(store, settings, now=clock.now)
             if len(peer.requests) > before:
                 tried_at.append((clock.at - START).total_seconds())
             clock.pass_s(1)
@@ -319,9 +332,35 @@ asyncio.run(deliver_due(store, Settings(alert_webhook_url=sys.argv[2], alert_web
 """
         killed = await asyncio.create_subprocess_exec(sys.executable, "-c", program, url, peer.url, SECRET)
         assert await killed.wait() == -9
+        clock.at = datetime.now(UTC) + timedelta(minutes=1)
         assert await rounds(store, settings, clock, 2) == [1, 0]
     assert len(peer.ids) == 2
     assert len(set(peer.ids)) == 1
+
+
+async def test_two_workers_at_once_send_an_alert_once(opened: Opened, clock: Clock) -> None:
+    async with receiver((200, "")) as peer, mail_server() as mails:
+        settings = Settings(**with_webhook(peer.url), **with_mail(f"smtp://127.0.0.1:{mails.port}"))
+        workers = [opened(settings), opened(settings)]
+        raise_alert(workers[0])
+        arrived = await asyncio.gather(*(alerting.deliver_due(each, settings, now=clock.now) for each in workers))
+        assert sum(arrived) == 2
+    assert len(peer.ids) == len(mails.mails) == 1
+
+
+async def test_an_acknowledged_alert_is_not_mailed_any_more_but_still_posted(
+    opened: Opened, clock: Clock, url: str
+) -> None:
+    async with receiver((500, ""), (200, "")) as peer, mail_server() as mails:
+        settings = Settings(**with_webhook(peer.url), **with_mail(f"smtp://127.0.0.1:{mails.port}"))
+        store = opened(settings)
+        raise_alert(store)
+        mails.answers["DATA"] = "451 later"
+        assert await rounds(store, settings, clock, 1) == [0]
+        mails.answers.clear()
+        acknowledge_all(url)
+        assert await rounds(store, settings, clock, 2) == [1, 0]
+    assert mails.mails == []
 
 
 async def test_an_answer_that_cannot_be_written_down_stops_nothing(
