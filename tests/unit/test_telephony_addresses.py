@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from telephony.addresses import resume_url, status_url, stream_url, voice_url
+from telephony.addresses import inbound_url, resume_url, status_url, stream_url, voice_url
 
 ATTEMPT = UUID(int=7)
 
@@ -14,6 +14,7 @@ def test_addresses_stand_below_the_public_base(base: str) -> None:
     assert voice_url(base, ATTEMPT) == f"https://calls.example.org/care/telephony/voice/{ATTEMPT}"
     assert resume_url(base, ATTEMPT) == f"https://calls.example.org/care/telephony/resume/{ATTEMPT}"
     assert status_url(base, ATTEMPT) == f"https://calls.example.org/care/telephony/status/{ATTEMPT}"
+    assert inbound_url(base) == "https://calls.example.org/care/telephony/inbound"
     assert stream_url(base, "a-token") == "wss://calls.example.org/care/telephony/stream/a-token"
 
 
