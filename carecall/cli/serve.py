@@ -1,14 +1,29 @@
-"""``carecall serve``, ``up`` and ``stream-url``: the server, and a way to ring it without a telephone."""
+"""``carecall up``, ``serve``, ``work``, ``stream-url``: the server, the worker, a way to ring without a telephone.
 
+The first SIGTERM or Ctrl-C drains: no new call, and those under way may end. A second one ends at once.
+"""
+
+import asyncio
+import functools
+import signal
 import socket
-from typing import Annotated
+from collections.abc import Awaitable
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvicorn
 
 from carecall import logs, model_files
-from carecall.errors import CareCallError, ModelFileError
-from carecall.settings import settings
+from carecall.cli import call
+from carecall.errors import CareCallError, ModelFileError, SettingsError
+from carecall.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from carecall.dialog.definition import Dialog
+    from carecall.domain.language import Language
 
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; CARECALL_PORT by default.")]
 
@@ -16,22 +31,36 @@ Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; CAR
 def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(serve)
+    app.command()(work)
+    app.command(name="call")(call.call)
     app.command(name="stream-url")(stream_url)
 
 
 def up(port: Port = None) -> None:
-    """Prepare what is missing (database, models), then serve: everything in one process on this machine."""
+    """Prepare what is missing (database, models), then serve and make calls: everything in one process."""
     from carecall.store.facade import upgrade_database
+    from telephony.dialer import TwilioDialer
 
     effective = settings()
     for name in model_files.needed(effective):
         model_files.store(effective.models_dir).ensure(name)
     upgrade_database(effective.database)
-    serve(port)
+    try:
+        TwilioDialer(effective)
+    except SettingsError as error:
+        typer.echo(f"Outbound calling is off. {error}", err=True)
+        _serve(port, worker=False)
+    else:
+        _serve(port, worker=True)
 
 
 def serve(port: Port = None) -> None:
     """Serve web and telephony. The database must be at the newest revision ('carecall db upgrade')."""
+    _serve(port, worker=False)
+
+
+def _serve(port: int | None, *, worker: bool) -> None:
+    from carecall import telemetry
     from carecall.app import create_app
     from telephony.router import WS_MAX_SIZE
 
@@ -40,9 +69,10 @@ def serve(port: Port = None) -> None:
     if missing := [name for name in model_files.needed(effective) if models.locate(name) is None]:
         names = ", ".join(missing)
         raise ModelFileError(f"Not on this machine: {names}. Run 'carecall models fetch' or 'carecall up'.")
-    logs.configure()
+    logs.configure(log_format=effective.log_format)
+    end_telemetry = telemetry.configure(effective)
     with _listening(effective.host, effective.port) as listener:
-        application = create_app(effective)
+        application = create_app(effective, worker=worker)
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -55,10 +85,80 @@ def serve(port: Port = None) -> None:
         typer.echo(
             f"CareCall listens on http://{effective.host}:{listener.getsockname()[1]} (Ctrl-C ends it)", err=True
         )
-        server = uvicorn.Server(config)
+        server = _Server(config, application)
         server.run(sockets=[listener])
+        end_telemetry()
         if not server.started:
             raise typer.Exit(1)
+
+
+class _Server(uvicorn.Server):
+    """Drains at the first signal, with its sockets open: the calls under way need their callbacks."""
+
+    def __init__(self, config: uvicorn.Config, application: "FastAPI") -> None:
+        super().__init__(config)
+        self._application = application
+        self._draining: asyncio.Task[None] | None = None
+        self._signals = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1 or not self.started:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._signals and self._draining is None:
+            typer.echo("Ending: calls under way may finish; Ctrl-C again ends them.", err=True)
+            self._draining = asyncio.create_task(self._application.state.program.drain(), name="drain")
+        if self._draining is not None and self._draining.done():
+            await self._draining
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def work() -> None:
+    """Make the calls that are due, beside 'carecall serve'. Any number may run on one database, each with its name."""
+    from carecall import telemetry
+
+    effective = settings()
+    logs.configure(log_format=effective.log_format)
+    end_telemetry = telemetry.configure(effective)
+    try:
+        asyncio.run(_work(effective))
+    finally:
+        end_telemetry()
+
+
+async def _work(effective: Settings) -> None:
+    from carecall.outreach.worker import Worker
+    from carecall.store import Store
+    from telephony.dialer import TwilioDialer
+
+    signalled, ended_at_once = asyncio.Event(), asyncio.Event()
+
+    def handle() -> None:
+        (ended_at_once if signalled.is_set() else signalled).set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, handle)
+    dialer = TwilioDialer(effective)
+    with Store.open(effective.database, secret=effective.secret_key.get_secret_value()) as store:
+        worker = Worker(effective, store, dialer, functools.cache(functools.partial(_dialog, effective)))
+        try:
+            await worker.start()
+            typer.echo(f"CareCall worker {worker.name} makes calls (Ctrl-C ends it)", err=True)
+            await signalled.wait()
+            if worker.calls:
+                typer.echo("Ending: calls under way may finish; Ctrl-C again leaves them.", err=True)
+            await _first(worker.drain(), ended_at_once.wait())
+        finally:
+            await worker.close()
+
+
+def _dialog(effective: Settings, id_: str, language: "Language") -> "Dialog":
+    from carecall.dialog.files import find_dialog
+
+    return find_dialog(effective.dialogs_dir, f"{id_}.{language}")
 
 
 def stream_url(
@@ -72,6 +172,15 @@ def stream_url(
     effective = settings()
     with Store.open(effective.database, secret=effective.secret_key.get_secret_value()) as store:
         typer.echo(new_stream_url(effective, store, dialog, recipient)[0])
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Waits for the first to end; the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _listening(host: str, port: int) -> socket.socket:
