@@ -244,6 +244,16 @@ async def test_a_webhook_that_is_replayed_is_refused_and_counted(
     assert counters.snapshot() == {WebhookRefusal.REPLAYED: 3}
 
 
+async def test_fields_that_were_cut_elsewhere_under_the_same_signature_are_a_replay(
+    client: httpx.AsyncClient, attempts: Attempts
+) -> None:
+    assert (await post(client, VOICE, CALL)).status_code == 200
+    cut_elsewhere = [("AccountSi", "d" + CALL[1][1]), CALL[0], CALL[2]]
+    assert signature(VOICE, cut_elsewhere) == signature(VOICE, CALL)
+    assert (await post(client, VOICE, cut_elsewhere)).status_code == 409
+    assert len(attempts.opened) == 1
+
+
 async def test_a_retry_of_twilio_is_answered_again_because_the_first_answer_may_be_lost(
     client: httpx.AsyncClient, attempts: Attempts, clock: Clock
 ) -> None:
