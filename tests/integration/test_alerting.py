@@ -117,11 +117,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/carecall.sqlite3"
-
-
-@pytest.fixture
 def opened(url: str, clock: Clock) -> Iterator["Opened"]:
     stores = Opened(url, clock)
     yield stores
