@@ -1,15 +1,11 @@
-"""The composition root of the server: joins store, models, dialogs, voice and telephony, and holds the calls."""
+"""The composition root of the server: joins store, models, dialogs, voice, telephony and the worker."""
 
 import asyncio
-import datetime
-import json
 import logging
 import uuid
-import zoneinfo
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import FastAPI, Response
 
@@ -17,41 +13,43 @@ from carecall import __version__, call_memory
 from carecall.dialog import bounds
 from carecall.dialog.definition import Dialog, RedFlag
 from carecall.dialog.files import dialog_names, find_dialog
-from carecall.dialog.manager import DialogManager
 from carecall.dialog.red_flags import load_red_flags
 from carecall.dialog.understanding.rules import rules_for
 from carecall.dialog.wording import Wording, may_write, warm_prefix
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
 from carecall.domain.progress import CallProgress
-from carecall.domain.report import Outcome, Report
-from carecall.errors import SettingsError, SpeechError, StoreError
+from carecall.errors import CareCallError, SettingsError, SpeechError, StoreUnavailable
+from carecall.held_calls import RESUME_WITHIN_S, HeldCalls
 from carecall.llm import LanguageModel
 from carecall.llm.factory import make_language_model
-from carecall.memory.recall import FollowUp
+from carecall.outreach import alerting
 from carecall.settings import Environment, Settings
 from carecall.speech.factory import Speech
 from carecall.speech.phrases import PhraseCache
-from carecall.store import CallJournal, Store
+from carecall.store import Store
 from carecall.voice import turn_taking
-from carecall.voice.call import hold_call
-from carecall.voice.turn_taking import Patience
 from telephony.addresses import stream_url
 from telephony.admission import Gate
-from telephony.media_stream import MediaStream
+from telephony.dialer import TwilioDialer
 from telephony.router import TelephonyPorts, telephony_router
-from telephony.transport import telephone_transport
+
+if TYPE_CHECKING:
+    from carecall.outreach.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 STREAM_TOKEN_TTL_S = 60.0
+MOST_RESUMES = 2  # times that a call is taken up again
+ABANDONED_AFTER_S = 15.0  # a call whose process died is closed so long after a start, if it has not come back
 _NOBODY = "\ufffc"  # stands for a name, to tell lines that hold one from those that do not
 
 
 class Program:
-    """The running program. ``load`` before the first call; ``close`` at the end."""
+    """The running program. ``load`` before the first call; ``aclose`` at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, worker: bool = False, resume_within_s: float = RESUME_WITHIN_S) -> None:
+        """``worker``: it makes the calls that are due as well."""
         self.settings = settings
         self.dialogs: dict[str, Dialog] = {
             name: find_dialog(settings.dialogs_dir, name) for name in dialog_names(settings.dialogs_dir)
@@ -61,11 +59,27 @@ class Program:
         }
         self.speech = Speech(settings)
         self.language_model: LanguageModel | None = make_language_model(settings)
-        self.store = Store.open(settings.database, secret=settings.secret_key.get_secret_value())
+        self.store = Store.open(
+            settings.database,
+            secret=settings.secret_key.get_secret_value(),
+            alert_channels=alerting.channels(settings),
+        )
+        self.dialer = _dialer(settings)
+        self.worker = _worker(settings, self.store, self.dialer, self.dialog) if worker else None
+        self.gate = Gate(settings.max_calls)
+        self.draining = False
         self.phrases_missing: int | None = None  # lines whose audio is still to be rendered; None: not counted yet
-        self._calls: set[uuid.UUID] = set()
-        self._no_calls = asyncio.Event()
-        self._no_calls.set()
+        self.calls = HeldCalls(
+            settings,
+            self.store,
+            self.speech,
+            self.dialogs,
+            self._red_flags,
+            self.language_model,
+            self.shared_lines,
+            resume_within_s=resume_within_s,
+        )
+        self._messages: set[asyncio.Task[None]] = set()
 
     def load(self) -> None:
         """Load every model that a call needs; blocks for seconds. A language whose voice is missing is left out."""
@@ -96,7 +110,7 @@ class Program:
         missing = await asyncio.to_thread(self._missing_phrases)
         self.phrases_missing = len(missing)
         for phrases, line in missing:
-            await self._no_calls.wait()
+            await self.calls.idle.wait()
             await asyncio.to_thread(phrases.render, line, on_disk=True)
             self.phrases_missing -= 1
 
@@ -111,93 +125,96 @@ class Program:
                 missing += [(phrases, line) for line in self.shared_lines(dialog) if phrases.get(line) is None]
         return missing
 
-    async def hold(self, stream: MediaStream) -> None:
-        """Hold the call of an admitted media stream, from greeting to report."""
-        store, attempt_id = self.store, stream.attempt_id
-        attempt = await store.run(store.attempts.get, attempt_id)
-        recipient = await store.run(store.recipients.get, attempt.recipient_id)
-        dialog = self.dialogs[f"{attempt.dialog_id}.{attempt.dialog_language}"]
-        recording = self.settings.recordings_dir / f"{attempt_id}.wav" if self.settings.record_calls else None
-        await store.run(
-            store.attempts.advance,
-            attempt_id,
-            AttemptState.IN_PROGRESS,
-            provider_call_sid=stream.call_sid,
-            recording_path=str(recording) if recording else None,
-        )
-        journal = CallJournal(store, attempt_id)
-        today = datetime.datetime.now(zoneinfo.ZoneInfo(recipient.time_zone)).date()
-        follow_ups = await call_memory.recall_for(store, recipient.id, dialog.language, today)
-        manager = DialogManager(
-            dialog,
-            self._red_flags[dialog.language],
-            rules_for(dialog.language),
-            journal,
-            recipient_name=recipient.name,
-            today=today,
-            organisation=self.settings.organisation,
-            language_model=self.language_model,
-            llm_deadline_s=self.settings.llm_deadline_s,
-            follow_ups=follow_ups,
-        )
-        shared = self.shared_lines(dialog)
-        own = [line for line in manager.vetted_lines() if line not in shared]
-        self._calls.add(attempt_id)
-        self._no_calls.clear()
-        try:
-            latencies = await hold_call(
-                telephone_transport(stream),
-                manager,
-                self.speech.stt(dialog.language),
-                self.speech.tts(dialog.language, keep=shared, ahead=own),
-                patience=Patience(hold_s=recipient.patience_s),
-                recording=recording,
-            )
-            for latency in latencies:
-                logger.info("turn_latency %s", json.dumps({name: round(s, 3) for name, s in asdict(latency).items()}))
-            report = manager.report()
-        except BaseException:
-            report = replace(manager.report(), outcome=Outcome.INTERRUPTED)
-            raise
-        finally:
-            self._calls.discard(attempt_id)
-            if not self._calls:
-                self._no_calls.set()
-            await asyncio.shield(self._finish(journal, attempt_id, report, follow_ups, today))
-
-    async def _finish(
-        self,
-        journal: CallJournal,
-        attempt_id: uuid.UUID,
-        report: Report,
-        follow_ups: Sequence[FollowUp],
-        today: datetime.date,
-    ) -> None:
-        """Writes the report, then what is remembered of the call: a memory that fails takes no report with it."""
-        await journal.finish(report)
-        try:
-            await call_memory.remember(self.store, attempt_id, report, follow_ups, today)
-        except StoreError as error:
-            logger.warning("nothing was remembered of attempt %s: %s", attempt_id, error)
-
     async def open_stream(self, attempt_id: uuid.UUID, call_sid: str) -> str | None:
         """A one-time token for the answered call of an attempt; None when it is over already."""
         attempt = await self.store.run(self.store.attempts.get, attempt_id)
         if attempt.state.terminal:
             return None
-        await self.store.run(self.store.attempts.advance, attempt_id, attempt.state, provider_call_sid=call_sid)
+        if attempt.provider_call_sid != call_sid:
+            await self.store.run(self.store.attempts.advance, attempt_id, attempt.state, provider_call_sid=call_sid)
         return await self.store.run(self.store.stream_tokens.issue, attempt_id, STREAM_TOKEN_TTL_S, True)
 
     async def after_stream(self, attempt_id: uuid.UUID) -> Literal["hang_up", "reconnect"]:
-        """What follows a media stream: the end, unless the call has not been finished."""
-        report = await self.store.run(self.store.calls.load_report, attempt_id)
-        return "hang_up" if report is not None else "reconnect"
+        """What follows a media stream: the end, or another stream when it dropped and may be taken up again."""
+        resumed = await self.store.run(self.store.outreach.resume, attempt_id, MOST_RESUMES)
+        return "reconnect" if resumed else "hang_up"
 
     async def report_progress(self, progress: CallProgress) -> None:
-        logger.info("call progress of attempt %s: %s", progress.attempt_id, progress.status)
+        """Takes in how a call fares. An answering machine is left a message, once, and is asked nothing."""
+        attempt_id = progress.attempt_id
+        before = (await self.store.run(self.store.attempts.get, attempt_id)).state
+        state = await self.store.run(self.store.outreach.fold, progress)
+        if self.worker is not None:
+            self.worker.notice(attempt_id)
+        if progress.status is not None and progress.status.terminal:
+            await self.calls.hung_up(attempt_id)
+        elif state is AttemptState.MACHINE and before is not AttemptState.MACHINE:
+            task = asyncio.create_task(self._leave_message(attempt_id, progress.call_sid), name="leave-message")
+            self._messages.add(task)
+            task.add_done_callback(self._messages.discard)
+
+    async def _leave_message(self, attempt_id: uuid.UUID, call_sid: str) -> None:
+        """Says who called in place of the conversation, whose line is closed then."""
+        try:
+            attempt = await self.store.run(self.store.attempts.get, attempt_id)
+            dialog = self.dialogs[f"{attempt.dialog_id}.{attempt.dialog_language}"]
+            if self.dialer is not None:
+                await self.dialer.leave_message(call_sid, self._wording(dialog, "").voicemail(), dialog.language)
+        except CareCallError as error:
+            logger.warning("no message was left: %s", error, extra={"attempt_id": str(attempt_id)})
+        finally:
+            await self.calls.end(attempt_id)
+
+    async def answer_inbound(self, phone: str, call_sid: str) -> uuid.UUID | None:
+        """The attempt that a call of this number becomes; None for somebody who is not known here."""
+        return await self.store.run(self.store.outreach.inbound, phone, call_sid, self.dialog)
 
     async def expected_call_sid(self, attempt_id: uuid.UUID) -> str | None:
         return (await self.store.run(self.store.attempts.get, attempt_id)).provider_call_sid
+
+    def dialog(self, id_: str, language: Language) -> Dialog:
+        """Raises DialogFileError for one that is not there."""
+        name = f"{id_}.{language}"
+        return self.dialogs[name] if name in self.dialogs else find_dialog(self.settings.dialogs_dir, name)
+
+    async def close_interrupted(self, *, resumable: bool) -> None:
+        """Closes the calls that died with their process; ``resumable``: those too whose telephone may still be up."""
+        try:
+            closed = await self.store.run(self.store.attempts.close_interrupted, resumable=resumable)
+        except StoreUnavailable as error:
+            logger.error("calls that died with their process are not closed yet: %s", error)
+            return
+        if closed:
+            logger.warning("closed %d calls that were interrupted when their process ended", closed)
+
+    async def close_abandoned(self) -> None:
+        """Gives the calls whose process died time to be taken up, and closes those that were not."""
+        await asyncio.sleep(ABANDONED_AFTER_S)
+        await self.close_interrupted(resumable=True)
+
+    async def drain(self) -> None:
+        """Takes no new calls, and lets those that are held end, for at most ``drain_s`` seconds. For SIGTERM.
+
+        Calls that go on longer are left as they are, for the next start or another server to take up.
+        """
+        self.draining = True
+        self.gate.shut()
+        worker = [self.worker.drain()] if self.worker is not None else []
+        emptied, *_ = await asyncio.gather(self.gate.emptied(self.settings.drain_s), *worker)
+        if not emptied:
+            logger.warning("%d calls are left to be taken up again", len(self.calls))
+
+    async def aclose(self) -> None:
+        """Ends everything that runs; calls whose line is gone are left to be taken up again."""
+        if self.worker is not None:
+            await self.worker.close()
+        await self.calls.close()
+        for task in self._messages:
+            task.cancel()
+        await asyncio.gather(*self._messages, return_exceptions=True)
+        if self.language_model is not None:
+            await self.language_model.close()
+        self.close()
 
     def close(self) -> None:
         self.speech.close()
@@ -223,46 +240,53 @@ def new_stream_url(settings: Settings, store: Store, dialog_name: str, recipient
     return stream_url(f"http://{host}:{settings.port}", token), attempt_id
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application. At start-up it loads the models and closes calls that died with the last process."""
+def create_app(settings: Settings, worker: bool = False, *, resume_within_s: float = RESUME_WITHIN_S) -> FastAPI:
+    """The ASGI application; with ``worker`` it also makes the calls that are due, where Twilio is set up.
+
+    At start-up it loads the models, and it closes the calls that died with their process. ``app.state.program.drain``
+    is for whoever runs it to await at SIGTERM, before the sockets are closed.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        closed = await program.store.run(program.store.attempts.close_interrupted)
-        if closed:
-            logger.warning("closed %d calls that were interrupted when the program last ended", closed)
+        await program.close_interrupted(resumable=False)
         await asyncio.to_thread(program.load)
         await program.warm_up()
-        rendering = asyncio.create_task(program.render_phrases())
+        rendering = asyncio.create_task(program.render_phrases(), name="render-phrases")
+        if program.worker is not None:
+            await program.worker.start()
+        abandoned = asyncio.create_task(program.close_abandoned(), name="close-abandoned")
         app.state.ready = True
         try:
             yield
         finally:
             app.state.ready = False
-            gate.shut()
-            rendering.cancel()
-            await asyncio.gather(rendering, return_exceptions=True)
-            if program.language_model is not None:
-                await program.language_model.close()
-            program.close()
+            program.gate.shut()
+            for task in (rendering, abandoned):
+                task.cancel()
+            await asyncio.gather(rendering, abandoned, return_exceptions=True)
+            await program.aclose()
 
-    program = Program(settings)
-    gate = Gate(settings.max_calls)
+    program = Program(settings, worker=worker, resume_within_s=resume_within_s)
+    store = program.store
     app = FastAPI(title="CareCall", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.program = program
     app.state.ready = False
     app.include_router(
         telephony_router(
             TelephonyPorts(
-                redeem=lambda token, now: program.store.run(program.store.stream_tokens.redeem, token, now),
+                redeem=lambda token, now: store.run(store.stream_tokens.redeem, token, now),
                 expected_call_sid=program.expected_call_sid,
-                handle_call=program.hold,
+                handle_call=program.calls.hold,
                 open_stream=program.open_stream,
                 after_stream=program.after_stream,
                 report_progress=program.report_progress,
+                answer_inbound=program.answer_inbound,
+                receive_once=lambda receipt: store.run(store.outreach.receive_once, receipt),
+                received=lambda receipt: store.run(store.outreach.received, receipt),
             ),
             settings,
-            gate=gate,
+            gate=program.gate,
         )
     )
 
@@ -271,9 +295,39 @@ def create_app(settings: Settings) -> FastAPI:
         return {"status": "live"}
 
     @app.get("/health/ready", include_in_schema=False)
-    async def ready(response: Response) -> dict[str, str | int | None]:
-        if not app.state.ready:
+    async def ready(response: Response) -> dict[str, str | int | bool | None]:
+        reachable = await store.reachable()
+        status = "draining" if program.draining else "ready" if app.state.ready else "starting"
+        if status != "ready" or not reachable:
             response.status_code = 503
-        return {"status": "ready" if app.state.ready else "starting", "phrases_missing": program.phrases_missing}
+        return {
+            "status": status if reachable else "no_database",
+            "calls": len(program.calls),
+            "places": settings.max_calls,
+            "phrases_missing": program.phrases_missing,
+            "database": reachable,
+        }
 
     return app
+
+
+def _dialer(settings: Settings) -> TwilioDialer | None:
+    """None where Twilio is not set up."""
+    try:
+        return TwilioDialer(settings)
+    except SettingsError:
+        return None
+
+
+def _worker(
+    settings: Settings,
+    store: Store,
+    dialer: TwilioDialer | None,
+    dialogs: Callable[[str, Language], Dialog],
+) -> "Worker | None":
+    if dialer is None:
+        logger.warning("Twilio is not set up: no calls are made")
+        return None
+    from carecall.outreach.worker import Worker
+
+    return Worker(settings, store, dialer, dialogs)

@@ -67,6 +67,10 @@ class Wording:
         variants = (self._fill(text) for line in lines for text in getattr(self._dialog.texts, line))
         return said.startswith(tuple(variants))
 
+    def voicemail(self) -> str:
+        """What is left on an answering machine."""
+        return self._fill(self._dialog.texts.voicemail[0])
+
     def fixed(self) -> tuple[str, ...]:
         """Every line that does not depend on what the recipient says, filled in."""
         dialog, texts = self._dialog, self._dialog.texts

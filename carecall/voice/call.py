@@ -1,5 +1,6 @@
 """One live call: builds the pipeline over a transport, holds the conversation, and returns when the line is down."""
 
+import asyncio
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -31,16 +32,18 @@ async def hold_call(
     *,
     patience: Patience | None = None,
     recording: Path | None = None,
+    earlier_s: float = 0.0,
+    end: asyncio.Event | None = None,
 ) -> list[TurnLatency]:
-    """Talk until the dialog ends or the line drops; returns the latency of every answer.
+    """Talk until the dialog ends, the line drops or ``end`` is set; returns the latency of every answer.
 
-    With ``recording`` the call's audio is written there (stereo, recipient left, agent right). Raises what made the
-    conversation impossible, once the line is closed.
+    With ``recording`` the call's audio is written there (stereo, recipient left, agent right). ``earlier_s`` is how
+    long the call has lasted that is taken up. Raises what made the conversation impossible, once the line is closed.
     """
     patience = patience or Patience()
-    clock = CallClock()
     latency = LatencyObserver()
     with Recording(recording, TELEPHONE_RATE) if recording else nullcontext() as tape:
+        clock = CallClock(tape.earlier_s if tape else earlier_s)
         dialog = DialogProcessor(manager, clock, turn_strategies(patience))
         pipeline = Pipeline(
             [
@@ -69,7 +72,18 @@ async def hold_call(
         transport.add_event_handler("on_client_disconnected", hung_up)
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(worker)
-        await runner.run()
+        ending = asyncio.create_task(_cancel_on(end, worker)) if end else None
+        try:
+            await runner.run()
+        finally:
+            if ending is not None:
+                ending.cancel()
+                await asyncio.gather(ending, return_exceptions=True)
     if dialog.failure is not None:
         raise dialog.failure
     return latency.turns
+
+
+async def _cancel_on(end: asyncio.Event, worker: PipelineWorker) -> None:
+    await end.wait()
+    await worker.cancel()

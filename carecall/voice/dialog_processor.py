@@ -33,13 +33,14 @@ _IDLE_S = 7.0  # silence after the agent's turn until it asks whether somebody i
 
 
 class CallClock:
-    """Seconds since the call's audio began."""
+    """Seconds since the call's audio began; ``earlier_s`` of them were before this line, which took the call up."""
 
-    def __init__(self) -> None:
-        self._began = time.time()
+    def __init__(self, earlier_s: float = 0.0) -> None:
+        self._earlier_s = earlier_s
+        self.start()
 
     def start(self) -> None:
-        self._began = time.time()
+        self._began = time.time() - self._earlier_s
 
     def at(self, wall: float | None = None) -> float:
         """The call's time at a wall clock time in seconds, now by default; never negative."""
