@@ -88,7 +88,7 @@ _MINUTES = {
     Ending.NO_ANSWER: 30,
     Ending.MACHINE: 60,
     Ending.FAILED: 15,
-    Ending.NOT_PLACED: 0,
+    Ending.NOT_PLACED: 2,
     Ending.HUNG_UP: 10,
     Ending.SILENT: 10,
     Ending.CALL_LATER: 60,
