@@ -14,9 +14,9 @@ from carecall.domain.progress import CallFailure, CallProgress, fold
 from carecall.store.attempts import held, interrupt
 from carecall.store.audit import PROGRAM, note
 from carecall.store.calls import the_attempt
-from carecall.store.engine import Repository, insert_new
+from carecall.store.engine import Repository
 from carecall.store.enrolled import people_enrolled, read_enrolled
-from carecall.store.inbound import in_a_call
+from carecall.store.line import in_a_call, locked_line
 from carecall.store.slots import (
     attempts_of,
     close,
@@ -32,7 +32,6 @@ from carecall.store.tables import (
     AttemptRow,
     Direction,
     EnrollmentRow,
-    LineRow,
     RecipientRow,
     ReportRow,
     SlotRow,
@@ -116,7 +115,7 @@ class Dialing(Repository):
                 session.delete(attempt)
                 return Over()
             now = self._database.now()
-            line = _locked_line(session, now)
+            line = locked_line(session, now)
             at = max(now, line.free_at)
             refusal = self._refusal(session, attempt, recipient, slot, may_dial, at)
             if refusal is not None:
@@ -249,14 +248,6 @@ class Dialing(Repository):
                 case Close(reached, reason):
                     close(slot, SlotState.REACHED if reached else SlotState.DROPPED, reason.value, now)
             return step
-
-
-def _locked_line(session: Session, now: datetime) -> LineRow:
-    line = session.get(LineRow, 1, with_for_update=True)
-    if line is None:
-        insert_new(session, LineRow(free_at=now))
-        line = session.get_one(LineRow, 1, with_for_update=True)
-    return line
 
 
 def _wait_or_give_up(session: Session, slot: SlotRow, refusal: NotYet, now: datetime) -> None:

@@ -4,19 +4,16 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
-from carecall.domain.report import Outcome
 from carecall.store.attempts import DialogIdentity, planned_attempt
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Repository
-from carecall.store.enrolled import OLDEST_OPEN
+from carecall.store.line import end_unopened, in_a_call, locked_line
 from carecall.store.slots import attempts_of
 from carecall.store.tables import (
-    LIVE,
     AttemptRow,
     CampaignRow,
     Direction,
@@ -26,8 +23,6 @@ from carecall.store.tables import (
     SlotState,
 )
 
-_OPENS_WITHIN = timedelta(minutes=2)  # an answered call whose stream has not opened by then never opens it
-_HANGS_UP_WITHIN = timedelta(minutes=2)  # a call that we have ended may keep the line busy for so long
 _MISSED_FOR = timedelta(hours=24)
 
 
@@ -40,6 +35,7 @@ class Inbound(Repository):
         """
         with self._database.writing() as session:
             now = self._database.now()
+            locked_line(session, now)
             known = session.exec(select(AttemptRow.id).where(AttemptRow.provider_call_sid == call_sid)).one_or_none()
             if known is not None:
                 return known
@@ -48,7 +44,7 @@ class Inbound(Repository):
             people = (
                 select(RecipientRow).where(RecipientRow.phone_index == index).order_by(col(RecipientRow.created_at))
             )
-            recipients = session.exec(people.with_for_update(key_share=True)).all() if index else ()
+            recipients = session.exec(people).all() if index else ()
             if not recipients or in_a_call(session, recipients[0], now):
                 return None
             enrollments = _callable(session, recipients)
@@ -73,44 +69,6 @@ class Inbound(Repository):
             session.add(attempt)
             note(session, self._database, PROGRAM, "call.came_in", f"attempt:{attempt.id}")
             return attempt.id
-
-
-def in_a_call(session: Session, recipient: RecipientRow, now: datetime, *, besides: uuid.UUID | None = None) -> bool:
-    """Whether this person, or anybody with the same number, is in a call, or one has ended so lately that it may be."""
-    same: ColumnElement[bool] = col(RecipientRow.id) == recipient.id
-    if recipient.phone_index is not None:
-        same |= col(RecipientRow.phone_index) == recipient.phone_index
-    still_on_the_line = (
-        col(AttemptRow.provider_call_sid).is_not(None)
-        & col(AttemptRow.line_ended_at).is_(None)
-        & (col(AttemptRow.ended_at) > now - _HANGS_UP_WITHIN)
-    )
-    query = (
-        select(AttemptRow.id)
-        .join(EnrollmentRow, col(EnrollmentRow.id) == AttemptRow.enrollment_id)
-        .join(RecipientRow, col(RecipientRow.id) == EnrollmentRow.recipient_id)
-        .where(
-            same,
-            col(AttemptRow.planned_at) > now - OLDEST_OPEN,
-            col(AttemptRow.state).in_(LIVE) | still_on_the_line,
-            col(AttemptRow.id) != besides if besides is not None else True,
-        )
-    )
-    return session.exec(query.limit(1)).first() is not None
-
-
-def end_unopened(session: Session, now: datetime) -> None:
-    """Ends the calls that came in and never opened their stream: they have no worker who would follow them."""
-    query = select(AttemptRow).where(
-        col(AttemptRow.ended_at).is_(None),
-        AttemptRow.direction == Direction.INBOUND,
-        AttemptRow.state == AttemptState.RINGING,
-        col(AttemptRow.planned_at) < now - _OPENS_WITHIN,
-    )
-    for attempt in session.exec(query.with_for_update(skip_locked=True)):
-        attempt.state, attempt.ended_at = AttemptState.COMPLETED, now
-        attempt.line_ended_at, attempt.outcome = attempt.line_ended_at or now, Outcome.HUNG_UP
-    session.flush()
 
 
 def _callable(session: Session, recipients: Sequence[RecipientRow]) -> list[EnrollmentRow]:

@@ -18,7 +18,7 @@ from carecall.store.audit import PROGRAM, note
 from carecall.store.codec import dump_ladder, dump_schedule
 from carecall.store.engine import Repository, insert_new
 from carecall.store.enrolled import people_enrolled, read_enrolled, the_campaign
-from carecall.store.inbound import end_unopened
+from carecall.store.line import end_unopened
 from carecall.store.slots import attempts_of, drop_waiting, give_up, look_again, wait
 from carecall.store.tables import (
     AttemptRow,
