@@ -11,9 +11,9 @@ from typing import Any
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -27,6 +27,7 @@ from carecall.settings import Settings
 logger = logging.getLogger(__name__)
 
 EXPORT_EVERY_S = 15.0
+_BOUNDARIES_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
 _EXPORT_DEADLINE_S = 4.0
 _SHUTDOWN_S = 5.0
 
@@ -45,7 +46,11 @@ def export(
         }
     )
     reader = PeriodicExportingMetricReader(
-        _Metrics(f"{base}/v1/metrics", timeout=_EXPORT_DEADLINE_S),
+        _Metrics(
+            f"{base}/v1/metrics",
+            timeout=_EXPORT_DEADLINE_S,
+            preferred_aggregation={Histogram: ExplicitBucketHistogramAggregation(_BOUNDARIES_S)},
+        ),
         export_interval_millis=EXPORT_EVERY_S * 1000,
         export_timeout_millis=_EXPORT_DEADLINE_S * 1000,
     )

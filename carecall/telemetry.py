@@ -5,9 +5,7 @@ from collections.abc import Callable
 from carecall.errors import SettingsError
 from carecall.settings import Settings
 
-METRIC_ATTRIBUTES = frozenset(
-    {"answered_by", "channel", "direction", "ending", "failure", "kind", "language", "outcome", "reason", "state"}
-)
+METRIC_ATTRIBUTES = frozenset({"channel", "language", "outcome", "reason"})
 """What a metric may be told apart by. The values are words of closed sets, never an id, a name or a number."""
 
 SPAN_ATTRIBUTES = METRIC_ATTRIBUTES | {"attempt_id"}

@@ -112,15 +112,14 @@ def wait_s(tries: int) -> float:
 async def _settle(store: Store, delivery: Delivery, failure: Failure | None, now: Callable[[], datetime]) -> int:
     """Records what came of a try. A delivery that cannot be recorded is repeated. Gives 1 when the alert arrived."""
     about = {"attempt_id": delivery.attempt_id}
-    channel = {"channel": delivery.channel.value}
     try:
         if failure is None:
-            _delivered.add(1, channel)
-            _delay.record((now() - delivery.raised_at).total_seconds(), channel)
+            _delivered.add(1, {"channel": delivery.channel.value})
+            _delay.record((now() - delivery.raised_at).total_seconds(), {"channel": delivery.channel.value})
             await store.run(store.outreach.delivered, delivery.id)
             return 1
         again_s = max(wait_s(delivery.tries), failure.wait_s)
-        _failed.add(1, channel)
+        _failed.add(1, {"channel": delivery.channel.value})
         logger.error(
             "alert %s did not reach %s (try %d): %s; again in %.0f s",
             delivery.alert_id,

@@ -21,6 +21,7 @@ counter = metrics.get_meter("carecall.outreach").create_counter("carecall.attemp
 from carecall import telemetry
 from carecall.settings import Settings
 end = telemetry.configure(Settings(otlp_url=sys.argv[1], worker_name="ward-3", otlp_trace_share=float(sys.argv[2])))
+metrics.get_meter("telephony").create_histogram("carecall.turn_latency", "s").record(0.6)
 counter.add(2, {"outcome": "no_answer", "name": "Mina Park"})
 metrics.get_meter("pipecat").create_counter("pipecat.tokens").add(5)
 try:
@@ -92,8 +93,13 @@ def test_what_was_counted_arrives_with_the_instance_and_allowed_attributes_only(
     about = {each.key: each.value.string_value for each in resource.resource.attributes}
     assert (about["service.name"], about["service.version"]) == ("carecall", __version__)
     assert about["service.instance.id"].startswith("ward-3:")
-    (scope,) = resource.scope_metrics
-    (metric,) = scope.metrics
+    latency, metric = sorted(
+        (metric for scope in resource.scope_metrics for metric in scope.metrics),
+        key=lambda each: each.name,
+        reverse=True,
+    )
+    assert latency.name == "carecall.turn_latency"
+    assert {0.5, 1.0, 1.5} < set(latency.histogram.data_points[0].explicit_bounds)
     (point,) = metric.sum.data_points
     assert (metric.name, point.as_int) == ("carecall.attempts", 2)
     assert {each.key: each.value.string_value for each in point.attributes} == {"outcome": "no_answer"}
