@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from carecall.domain.campaign import DEFAULT_LADDER, Ending, Schedule, TaskKind, Window
-from carecall.outreach.public_holidays import known_countries
+from carecall.outreach.public_holidays import is_known
 
 DAYTIME = Window(time(8), time(21))  # outside of it no telephone may ring, whatever the file says
 RETRIED = tuple(DEFAULT_LADDER.retry_after)
@@ -60,7 +60,7 @@ def _date(value: object) -> object:
 
 
 def _country(value: object) -> object:
-    if value is not None and (not isinstance(value, str) or value not in known_countries()):
+    if value is not None and (not isinstance(value, str) or not is_known(value)):
         raise _wanted("write the two capital letters of a country, such as KR or US, or take the line away")
     return value
 
