@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
+import typer
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -160,7 +161,7 @@ class Exchange:
         call = self._begin(wanted)
         if dice.random() < faults.cut:
             return _CutOff()
-        return JSONResponse(self._resource(call), 201)
+        return JSONResponse({**self._resource(call), "date_created": None, "date_updated": None}, 201)  # as Twilio does
 
     async def _list(self, request: Request) -> Response:
         await self._admitted(request)
@@ -268,8 +269,7 @@ class Exchange:
         record, request, plan = call.record, call.request, self.plan
         path = f"/2010-04-01/Accounts/{plan.account_sid}/Calls/{call.sid}"
         to, from_ = (request.from_, request.to) if request.inbound else (request.to, request.from_)
-        created = record.created_at if call.started_at else None  # nothing is known of a call that is still queued
-        updated = record.ended_at or record.answered_at or record.rang_at or created
+        updated = record.ended_at or record.answered_at or record.rang_at or record.created_at
         duration_s = call.duration_s
         return {
             "account_sid": plan.account_sid,
@@ -277,7 +277,7 @@ class Exchange:
             "answered_by": call.answered_by,
             "api_version": "2010-04-01",
             "caller_name": "",
-            "date_created": _rfc2822(created),
+            "date_created": _rfc2822(record.created_at),
             "date_updated": _rfc2822(updated),
             "direction": "inbound" if request.inbound else "outbound-api",
             "duration": None if duration_s is None else str(duration_s),
@@ -395,7 +395,7 @@ def _rfc2822(moment: datetime | None) -> str | None:
 async def _serve(plan: Plan, port: int, log: Path | None) -> None:
     exchange = Exchange(plan, log=CallLog(log), mouth=recipient_mouth(plan))
     async with running_exchange(exchange, port) as base:
-        print(f"The exchange listens on {base} (Ctrl-C ends it)", flush=True)  # noqa: T201
+        typer.echo(f"The exchange listens on {base} (Ctrl-C ends it)", err=True)
         await asyncio.Event().wait()
 
 

@@ -274,7 +274,10 @@ class Call:
             async with dial(url, call_sid=self.sid, account_sid=plan.account_sid, headers=headers) as peer:
                 self.record.streams += 1
                 self._note()
-                await self._talk_over(peer)
+                try:
+                    await self._talk_over(peer)
+                finally:
+                    self.record.latencies += peer.latencies
         except (OSError, WebSocketException, TimeoutError) as error:
             self.record.refused_streams += 1
             self._note()

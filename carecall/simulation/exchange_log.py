@@ -29,7 +29,8 @@ class CallRecord:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     streams: int = 0  # media streams opened
-    refused_streams: int = 0
+    refused_streams: int = 0  # that could not be opened
+    latencies: list[float] = field(default_factory=list)  # seconds from the end of the person's speech to the answer
     said: list[str] = field(default_factory=list)  # by <Say>
 
 
