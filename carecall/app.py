@@ -49,7 +49,7 @@ class Program:
     """The running program. ``load`` before the first call; ``aclose`` at the end."""
 
     def __init__(self, settings: Settings, *, worker: bool = False, resume_within_s: float = RESUME_WITHIN_S) -> None:
-        """``worker``: it makes the calls that are due as well."""
+        """``worker``: it makes the calls that are due as well. Raises SettingsError when Twilio is not set up then."""
         self.settings = settings
         self.dialogs: dict[str, Dialog] = {
             name: find_dialog(settings.dialogs_dir, name) for name in dialog_names(settings.dialogs_dir)
@@ -64,8 +64,8 @@ class Program:
             secret=settings.secret_key.get_secret_value(),
             alert_channels=alerting.channels(settings),
         )
-        self.dialer = _dialer(settings)
-        self.worker = _worker(settings, self.store, self.dialer, self.dialog) if worker else None
+        self.dialer = TwilioDialer(settings) if worker else _dialer(settings)
+        self.worker = _worker(settings, self.store, self.dialer, self.dialog) if worker and self.dialer else None
         self.gate = Gate(settings.max_calls)
         self.draining = False
         self.phrases_missing: int | None = None  # lines whose audio is still to be rendered; None: not counted yet
@@ -241,7 +241,7 @@ def new_stream_url(settings: Settings, store: Store, dialog_name: str, recipient
 
 
 def create_app(settings: Settings, worker: bool = False, *, resume_within_s: float = RESUME_WITHIN_S) -> FastAPI:
-    """The ASGI application; with ``worker`` it also makes the calls that are due, where Twilio is set up.
+    """The ASGI application; with ``worker`` it also makes the calls that are due, for which Twilio must be set up.
 
     At start-up it loads the models, and it closes the calls that died with their process. ``app.state.program.drain``
     is for whoever runs it to await at SIGTERM, before the sockets are closed.
@@ -320,14 +320,8 @@ def _dialer(settings: Settings) -> TwilioDialer | None:
 
 
 def _worker(
-    settings: Settings,
-    store: Store,
-    dialer: TwilioDialer | None,
-    dialogs: Callable[[str, Language], Dialog],
-) -> "Worker | None":
-    if dialer is None:
-        logger.warning("Twilio is not set up: no calls are made")
-        return None
+    settings: Settings, store: Store, dialer: TwilioDialer, dialogs: Callable[[str, Language], Dialog]
+) -> "Worker":
     from carecall.outreach.worker import Worker
 
     return Worker(settings, store, dialer, dialogs)

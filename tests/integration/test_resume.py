@@ -18,6 +18,7 @@ import httpx
 import pytest
 from starlette.datastructures import ImmutableMultiDict
 from twilio.request_validator import RequestValidator
+from websockets.exceptions import InvalidStatus
 
 from carecall.dialog.files import find_dialog
 from carecall.domain.attempt import AttemptState
@@ -70,9 +71,10 @@ def twilio() -> Iterator[Twilio]:
         server.shutdown()
 
 
-def serving(settings: Settings, twilio: Twilio) -> AbstractContextManager[RunningServer]:
+def serving(settings: Settings, twilio: Twilio, *, drain_s: float = 60) -> AbstractContextManager[RunningServer]:
     return running_server(
         settings,
+        CARECALL_DRAIN_S=str(drain_s),
         CARECALL_PUBLIC_URL=BASE,
         CARECALL_TWILIO_ACCOUNT_SID=ACCOUNT,
         CARECALL_TWILIO_AUTH_TOKEN=AUTH_TOKEN,
@@ -331,3 +333,52 @@ async def test_another_process_takes_up_the_call_of_one_that_was_killed(
         assert report is not None
         assert report.outcome is Outcome.HUNG_UP
         assert {finding.code: finding.value for finding in report.findings}["ate"] == "yes"
+
+
+async def test_a_server_that_is_to_end_finishes_the_calls_it_holds_and_takes_no_new_ones(
+    tmp_path: Path, twilio: Twilio, voice: PhraseCache
+) -> None:
+    settings = Settings(data_dir=tmp_path, llm="none")
+    Store.open(settings.database, upgrade=True).close()
+    with Store.open(settings.database) as store, serving(settings, twilio) as server:
+        held = await asyncio.to_thread(dialed, server, store, voice, "Fay")
+        late = await asyncio.to_thread(dialed, server, store, voice, "Gus")
+        waiting = await late.answered()
+        async with held.stream(await held.answered()) as peer:
+            await held.agent_turn()
+            assert await health(server) == (200, "ready", 1)
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(1)
+            assert await health(server) == (503, "draining", 1)
+            with pytest.raises(InvalidStatus, match="503"):
+                async with late.stream(waiting):
+                    pass
+            assert (await held.say(peer, "Yes, this is Fay.")).asked == "ate"
+        assert await held.ended() is AttemptState.COMPLETED
+        assert await asyncio.to_thread(server.process.wait, 20) == 0
+
+
+async def test_a_call_that_outlasts_the_drain_is_left_to_be_taken_up(
+    tmp_path: Path, twilio: Twilio, voice: PhraseCache
+) -> None:
+    settings = Settings(data_dir=tmp_path, llm="none")
+    Store.open(settings.database, upgrade=True).close()
+    with Store.open(settings.database) as store, serving(settings, twilio, drain_s=1) as server:
+        call = await asyncio.to_thread(dialed, server, store, voice, "Hal")
+        async with call.stream(await call.answered()) as peer:
+            await call.agent_turn()
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(server.process.wait, 20)
+            while not peer.is_closed:
+                await asyncio.sleep(0.01)
+        assert (await asyncio.to_thread(store.attempts.get, call.id)).state is AttemptState.IN_PROGRESS
+        assert await asyncio.to_thread(store.outreach.resume, call.id)
+
+
+async def health(server: RunningServer) -> tuple[int, str, int]:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{server.settings.port}/health/ready")
+    said = answer.json()
+    assert said["database"] is True
+    assert said["places"] == server.settings.max_calls
+    return answer.status_code, said["status"], said["calls"]
