@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         if not usable:
             raise ValueError("CARECALL_SMTP_URL is smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
         for address in (*self.alert_addresses, self.alert_email_from):
-            if not _ADDRESS.fullmatch(address):
+            if not (_ADDRESS.fullmatch(address) and address.isascii()):
                 raise ValueError("CARECALL_ALERT_EMAIL_TO and _FROM are addresses as name@host, with commas between")
 
     @property

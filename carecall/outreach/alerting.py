@@ -321,7 +321,7 @@ class _MailServer:
         except smtplib.SMTPNotSupportedError:
             self.lost = True
             return Failure("the mail server offers no STARTTLS, or no login that we know")
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPException, OSError, ValueError) as error:  # ValueError: what cannot be said in ASCII
             self.lost = True
             return Failure(f"the mail server cannot be reached ({type(error).__name__})")
         return None

@@ -536,6 +536,18 @@ async def test_a_server_elsewhere_without_tls_gets_neither_login_nor_mail(
     assert not {"AUTH", "MAIL"} & set(peer.commands)
 
 
+async def test_a_login_that_cannot_be_said_is_a_failure_like_others(
+    opened: Opened, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mail_server() as peer:
+        settings = Settings(**with_mail(f"smtp://care:%EB%B9%84%EB%B0%80@127.0.0.1:{peer.port}"))
+        store = opened(settings)
+        raise_alert(store)
+        assert await rounds(store, settings, clock, 1) == [0]
+    assert "cannot be reached (UnicodeEncodeError)" in caplog.text
+    assert "비밀" not in caplog.text
+
+
 async def test_a_channel_that_is_no_longer_set_is_named(
     opened: Opened, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
