@@ -20,7 +20,7 @@ from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
 from carecall.domain.progress import CallProgress
 from carecall.errors import CareCallError, SettingsError, SpeechError, StoreUnavailable
-from carecall.held_calls import RESUME_WITHIN_S, HeldCalls
+from carecall.held_calls import HeldCalls
 from carecall.llm import LanguageModel
 from carecall.llm.factory import make_language_model
 from carecall.outreach import alerting
@@ -48,7 +48,7 @@ _NOBODY = "\ufffc"  # stands for a name, to tell lines that hold one from those 
 class Program:
     """The running program. ``load`` before the first call; ``aclose`` at the end."""
 
-    def __init__(self, settings: Settings, *, worker: bool = False, resume_within_s: float = RESUME_WITHIN_S) -> None:
+    def __init__(self, settings: Settings, *, worker: bool = False) -> None:
         """``worker``: it makes the calls that are due as well. Raises SettingsError when Twilio is not set up then."""
         self.settings = settings
         self.dialogs: dict[str, Dialog] = {
@@ -77,7 +77,6 @@ class Program:
             self._red_flags,
             self.language_model,
             self.shared_lines,
-            resume_within_s=resume_within_s,
         )
         self._messages: set[asyncio.Task[None]] = set()
 
@@ -240,7 +239,7 @@ def new_stream_url(settings: Settings, store: Store, dialog_name: str, recipient
     return stream_url(f"http://{host}:{settings.port}", token), attempt_id
 
 
-def create_app(settings: Settings, worker: bool = False, *, resume_within_s: float = RESUME_WITHIN_S) -> FastAPI:
+def create_app(settings: Settings, worker: bool = False) -> FastAPI:
     """The ASGI application; with ``worker`` it also makes the calls that are due, for which Twilio must be set up.
 
     At start-up it loads the models, and it closes the calls that died with their process. ``app.state.program.drain``
@@ -267,7 +266,7 @@ def create_app(settings: Settings, worker: bool = False, *, resume_within_s: flo
             await asyncio.gather(rendering, abandoned, return_exceptions=True)
             await program.aclose()
 
-    program = Program(settings, worker=worker, resume_within_s=resume_within_s)
+    program = Program(settings, worker=worker)
     store = program.store
     app = FastAPI(title="CareCall", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.program = program

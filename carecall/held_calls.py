@@ -69,8 +69,6 @@ class HeldCalls:
         red_flags: Mapping[Language, Mapping[str, RedFlag]],
         language_model: LanguageModel | None,
         shared_lines: Callable[[Dialog], tuple[str, ...]],
-        *,
-        resume_within_s: float = RESUME_WITHIN_S,
     ) -> None:
         """``shared_lines`` gives a dialog's fixed lines that hold no name."""
         self._settings = settings
@@ -80,7 +78,6 @@ class HeldCalls:
         self._red_flags = red_flags
         self._language_model = language_model
         self._shared_lines = shared_lines
-        self._resume_within_s = resume_within_s
         self._talks: dict[uuid.UUID, _Talk] = {}
         self._waiting: dict[uuid.UUID, tuple[_Talk, asyncio.Task[None]]] = {}  # for a line to come back
         self._closed = False
@@ -220,7 +217,7 @@ class HeldCalls:
     async def _wait_for_line(self, talk: _Talk, resumes: int) -> None:
         """Closes the call when nobody takes it up in time. ``resumes``: how often that had been granted."""
         while True:
-            await asyncio.sleep(self._resume_within_s)
+            await asyncio.sleep(RESUME_WITHIN_S)
             attempt = await self._attempt(talk.attempt_id)
             if attempt is None:
                 continue
