@@ -104,6 +104,18 @@ async def deliver_due(
     return number
 
 
+async def keep_delivering(store: Store, settings: Settings, *, every_s: float = 2.0) -> None:
+    """Rounds without end, for a process that runs no worker; cancel it to end it."""
+    while True:
+        try:
+            await deliver_due(store, settings)
+        except StoreError as error:
+            logger.error("alerts are not delivered, and tried again: %s", error)
+        except Exception:
+            logger.exception("alerts are not delivered, and tried again")
+        await asyncio.sleep(every_s)
+
+
 def wait_s(tries: int) -> float:
     """Seconds until an alert that has failed so often before is tried again, never quite the same."""
     return (_WAITS_S[tries] if tries < len(_WAITS_S) else _LONGEST_WAIT_S) * random.uniform(0.8, 1.2)

@@ -29,6 +29,7 @@ from carecall.errors import StoreUnavailable
 from carecall.outreach import alerting
 from carecall.settings import Settings
 from carecall.store import Store
+from carecall.store.outreach import Delivery
 from carecall.store.tables import AlertRow, Role, UserRow
 
 KEY = b"k" * 32
@@ -381,6 +382,30 @@ async def test_an_answer_that_cannot_be_written_down_stops_nothing(
     assert len(peer.ids) == 3
     assert len(set(peer.ids)) == 2
     assert "is not recorded" in caplog.text
+
+
+async def test_a_process_without_a_worker_delivers_too_and_outlives_an_outage_of_its_database(
+    opened: Opened, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiver((200, "")) as peer:
+        settings = Settings(**with_webhook(peer.url))
+        store = opened(settings)
+        due = store.outreach.due_deliveries
+        troubles = [StoreUnavailable("The database cannot be used."), RuntimeError("a fault of ours")]
+
+        def fail_first() -> list[Delivery]:
+            if troubles:
+                raise troubles.pop(0)
+            return due()
+
+        monkeypatch.setattr(store.outreach, "due_deliveries", fail_first)
+        delivering = asyncio.create_task(alerting.keep_delivering(store, settings, every_s=0.01))
+        raise_alert(store)
+        while not peer.requests:
+            await asyncio.sleep(0.01)
+        delivering.cancel()
+        await asyncio.gather(delivering, return_exceptions=True)
+    assert [record.exc_info is None for record in caplog.records] == [True, False]
 
 
 # E-mail
