@@ -1,6 +1,5 @@
 """The people of a simulated campaign: who they are, where they live, and what their telephones do when they ring."""
 
-import json
 import random
 import shutil
 import uuid
@@ -164,10 +163,10 @@ def short_dialog(dialogs: Path, folder: Path) -> Path:
 
     Raises SimulationError or DialogFileError.
     """
-    copy = folder / "dialogs"
+    copy, yaml = folder / "dialogs", YAML(typ="safe")
     shutil.copytree(dialogs, copy)
     try:
-        dialog = YAML(typ="safe").load((copy / "active-monitoring.en.yaml").read_text())
+        dialog = yaml.load((copy / "active-monitoring.en.yaml").read_text())
     except OSError as error:
         raise SimulationError(f"{copy / 'active-monitoring.en.yaml'} cannot be read: {error.strerror}.") from None
     dialog |= {
@@ -183,6 +182,7 @@ def short_dialog(dialogs: Path, folder: Path) -> Path:
         "begin": ["Thank you, {name}."],
         "close": ["That was all. Thank you, goodbye."],
     }
-    (copy / f"{DIALOG}.en.yaml").write_text(json.dumps(dialog))
+    with (copy / f"{DIALOG}.en.yaml").open("w") as file:
+        yaml.dump(dialog, file)
     find_dialog(copy, f"{DIALOG}.en")
     return copy
