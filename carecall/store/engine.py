@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Session
@@ -142,10 +142,24 @@ class Repository:
 
 def insert_new(session: Session, row: Row) -> bool:
     """Adds a row unless its key is taken, whoever else is adding it at the same moment. False when it was taken."""
-    table = getattr(type(row), "__table__")  # noqa: B009
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    added = insert(table).values(row.model_dump()).on_conflict_do_nothing().returning(*table.primary_key)
+    added = _insert_new(session, type(row)).values(row.model_dump()).returning(*_table(type(row)).primary_key)
     return session.connection().execute(added).first() is not None
+
+
+def insert_all_new(session: Session, rows: type[Row], values: Sequence[Mapping[str, Any]]) -> None:
+    """Adds rows by the values of all their columns, in one go; those whose key is taken are left out."""
+    if values:
+        session.connection().execute(_insert_new(session, rows), values)
+
+
+def _insert_new(session: Session, rows: type[Row]) -> sqlite.Insert | postgresql.Insert:
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(_table(rows)).on_conflict_do_nothing()
+
+
+def _table(rows: type[Row]) -> Table:
+    table: Table = getattr(rows, "__table__")  # noqa: B009
+    return table
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select, update
@@ -16,7 +17,7 @@ from carecall.errors import CareCallError, StoreError
 from carecall.store.attempts import DialogIdentity, planned_attempt
 from carecall.store.audit import PROGRAM, note
 from carecall.store.codec import dump_ladder, dump_schedule
-from carecall.store.engine import Repository, insert_new
+from carecall.store.engine import Repository, insert_all_new
 from carecall.store.enrolled import people_enrolled, read_enrolled, the_campaign
 from carecall.store.line import end_unopened
 from carecall.store.slots import attempts_of, drop_waiting, give_up, look_again, wait
@@ -128,13 +129,14 @@ class Planning(Repository):
         )
         with self._database.writing() as session:
             people = read_enrolled(session, query, now)
-            looked_at = []
+            looked_at, slots = [], []
             for enrolled in people:
                 decision = decide(enrolled, now)
                 why = decision.reason.value if isinstance(decision, NotYet) else ""
                 looked_at.append({"_id": enrolled.enrollment_id, "at": decision.look_again_at, "reason": why})
                 if isinstance(decision, Due):
-                    _open_slot(session, enrolled.enrollment_id, decision, now)
+                    slots.append(_open_slot(enrolled.enrollment_id, decision, now))
+            insert_all_new(session, SlotRow, slots)
             if looked_at:
                 table = EnrollmentRow.metadata.tables["enrollment"]
                 again = table.update().where(table.c.id == bindparam("_id"))
@@ -193,18 +195,17 @@ class Planning(Repository):
             return list(session.exec(query))
 
 
-def _open_slot(session: Session, enrollment_id: uuid.UUID, due: Due, now: datetime) -> None:
-    insert_new(
-        session,
-        SlotRow(
-            enrollment_id=enrollment_id,
-            due_at=due.due_at,
-            until=due.until,
-            state=SlotState.OPEN,
-            next_attempt_at=now,
-            opened_at=now,
-        ),
-    )
+def _open_slot(enrollment_id: uuid.UUID, due: Due, now: datetime) -> dict[str, Any]:
+    return {
+        "enrollment_id": enrollment_id,
+        "due_at": due.due_at,
+        "until": due.until,
+        "state": SlotState.OPEN,
+        "next_attempt_at": now,
+        "reason": "",
+        "opened_at": now,
+        "closed_at": None,
+    }
 
 
 def _without_dialog(session: Session, slot: SlotRow, now: datetime) -> None:

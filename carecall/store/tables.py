@@ -204,11 +204,12 @@ class EnrollmentRow(Row, table=True):
         CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="enrollment_period"),
         _unique_where("enrollment_active", "ended_at IS NULL AND opted_out_at IS NULL", "recipient_id", "campaign_id"),
         Index("enrollment_due", "next_due_at"),
+        Index("enrollment_of_campaign", "campaign_id", "id"),
     )
 
     id: uuid.UUID = _key()
     recipient_id: uuid.UUID = _to("recipient.id")
-    campaign_id: uuid.UUID = _to("campaign.id")
+    campaign_id: uuid.UUID = _to("campaign.id", index=False)
     consent_at: datetime | None = _moment(required=False)
     consent_source: ConsentSource | None = _closed(ConsentSource, "enrollment_consent_source", required=False)
     started_at: datetime = _moment()

@@ -38,6 +38,8 @@ def upgrade() -> None:
     op.add_column("enrollment", _moment("next_due_at"))
     op.add_column("enrollment", sa.Column("why", sa.String(40), nullable=False, server_default=""))
     op.create_index("enrollment_due", "enrollment", ["next_due_at"])
+    op.drop_index("ix_enrollment_campaign_id", "enrollment")
+    op.create_index("enrollment_of_campaign", "enrollment", ["campaign_id", "id"])
     _add_closed("attempt", "direction", "attempt_direction", "outbound inbound", "DEFAULT 'outbound' NOT NULL")
     op.add_column("attempt", sa.Column("sequence", sa.Integer(), nullable=False, server_default="-1"))
     _add_closed("attempt", "answered_by", "attempt_answered_by", _ANSWERED_BY)
