@@ -134,7 +134,8 @@ def _next(result: "ImportResult", options: "Options") -> str:
         if result.rejected_file:
             done += f" The lines with problems are in {result.rejected_file}: mend and import them."
         if options.campaign:
-            return f"{done} See who is called when: carecall plan"
+            name = f'"{options.campaign}"' if " " in options.campaign else options.campaign
+            return f"{done} See who is called when: carecall plan --campaign {name}"
         return f"{done} Put them in a campaign: carecall people import FILE --campaign NAME"
     if result.problems:
         return "Nothing is imported. Mend the lines, or import the others with --skip-wrong."
