@@ -16,6 +16,7 @@ from uuid import UUID
 from opentelemetry import metrics, trace
 
 from carecall.domain.attempt import AttemptState
+from carecall.domain.enrollment import Enrolled, NotYet
 from carecall.domain.progress import CallFailure, CallProgress, CallStatus
 from carecall.errors import DialError, StoreError, StoreUnavailable
 from carecall.outreach import ladder, planning
@@ -162,9 +163,9 @@ class Dialing:
             if not await self._place(attempt_id):
                 return
         with _tracer.start_as_current_span("follow", attributes=attributes):
-            await self._follow(attempt_id)
+            state = await self._follow(attempt_id)
         with _tracer.start_as_current_span("conclude", attributes=attributes):
-            await self._conclude(attempt_id)
+            await self._conclude(attempt_id, state)
 
     async def _place(self, attempt_id: UUID) -> bool:
         """Whether there is something to follow; not when the person may not be called now."""
@@ -191,7 +192,7 @@ class Dialing:
 
     async def _begin(self, attempt_id: UUID) -> bool:
         begin = self._store.outreach.begin_dial
-        match await self._kept(begin, attempt_id, planning.may_dial, spacing_s=1 / self._settings.calls_per_second):
+        match await self._kept(begin, attempt_id, _may_dial, spacing_s=1 / self._settings.calls_per_second):
             case Fresh(to, at):
                 await self._dial(attempt_id, to, at)
             case Unknown(to, since):
@@ -199,6 +200,7 @@ class Dialing:
             case Placed(call_sid):
                 await self._ask(attempt_id, call_sid)  # callbacks may have been missed
             case Over():
+                self.notice(attempt_id)
                 return await self._is_kept(attempt_id)
             case NotNow(reason):
                 logger.info("not called now: %s", reason, extra={"attempt_id": attempt_id})
@@ -220,7 +222,7 @@ class Dialing:
         outreach = self._store.outreach
         await _until(at)
         if _now() > at + timedelta(seconds=self._pace.fence_s):
-            await self._kept(outreach.not_placed, attempt_id, CallFailure.NOT_PLACED)
+            await self._not_placed(attempt_id, CallFailure.NOT_PLACED)
             return
         request = DialRequest(attempt_id, to, self._settings.ring_s, self._settings.longest_call_s)
         began = asyncio.get_running_loop().time()
@@ -229,7 +231,7 @@ class Dialing:
                 call_sid = await self._dialer.place(request)
         except DialRefused as refusal:
             self._line.refused(refusal)
-            await self._kept(outreach.not_placed, attempt_id, refusal.failure)
+            await self._not_placed(attempt_id, refusal.failure)
         except (DialError, TimeoutError):
             await self._reconcile(attempt_id, to, at)
         else:
@@ -264,15 +266,20 @@ class Dialing:
             empty += 1
             if empty < 2:
                 await asyncio.sleep(self._pace.find_again_s)
-        await self._kept(outreach.not_placed, attempt_id, CallFailure.NOT_PLACED)
+        await self._not_placed(attempt_id, CallFailure.NOT_PLACED)
         _reconciled.add(1, {"outcome": "never_placed"})
 
-    async def _follow(self, attempt_id: UUID) -> None:
-        """Until the attempt has ended and its telephone call is over."""
+    async def _not_placed(self, attempt_id: UUID, failure: CallFailure) -> None:
+        await self._kept(self._store.outreach.not_placed, attempt_id, failure)
+        self.notice(attempt_id)
+
+    async def _follow(self, attempt_id: UUID) -> AttemptState:
+        """Until the attempt has ended and its telephone call is over; gives the state in which it ended."""
         loop = asyncio.get_running_loop()
         seen: Followed | None = None
         news_at = asked_at = loop.time()
         while True:
+            await self._next_look(attempt_id)
             followed = await self._followed(attempt_id)
             if followed != seen:
                 seen = followed
@@ -280,23 +287,22 @@ class Dialing:
             quiet_s, unasked_s = loop.time() - news_at, loop.time() - asked_at
             if followed.state.terminal:
                 if self._line_is_over(followed):
-                    return
+                    return followed.state
                 allowed_s = self._pace.voicemail_s if followed.state is AttemptState.MACHINE else self._pace.linger_s
                 if quiet_s > allowed_s:
                     if await self._hang_up(attempt_id, followed.call_sid):
-                        return
+                        return followed.state
                     news_at = loop.time()
             elif followed.state is AttemptState.IN_PROGRESS and followed.line_ended_at is not None:
                 if not followed.held or _since(followed.line_ended_at) > self._pace.report_s:
                     await self._kept(self._store.outreach.close_broken, attempt_id)
-                    continue
+                    self.notice(attempt_id)
             elif followed.call_sid and unasked_s > self._patience_s(followed):
                 asked_at = loop.time()
                 ended = await self._ask(attempt_id, followed.call_sid)
                 orphan = followed.state is AttemptState.IN_PROGRESS and not followed.held
                 if orphan and not ended and quiet_s > self._pace.quiet_s:
                     await self._hang_up(attempt_id, followed.call_sid)
-            await self._next_look(attempt_id)
 
     def _patience_s(self, followed: Followed) -> float:
         """How long the provider is not asked about a call that goes on."""
@@ -333,6 +339,7 @@ class Dialing:
         except (DialError, TimeoutError):
             return False
         await self._kept(self._store.outreach.fold, progress)
+        self.notice(attempt_id)
         return progress.status is not None and progress.status.terminal
 
     async def _hang_up(self, attempt_id: UUID, call_sid: str | None) -> bool:
@@ -346,13 +353,9 @@ class Dialing:
             return False
         return await self._ask(attempt_id, call_sid)
 
-    async def _conclude(self, attempt_id: UUID) -> None:
+    async def _conclude(self, attempt_id: UUID, state: AttemptState) -> None:
         await self._kept(self._store.outreach.conclude, attempt_id, ladder.next_step)
-        attempt = await self._kept(self._store.attempts.get, attempt_id)
-        outcome = attempt.outcome or attempt.failure or attempt.state
-        _attempts.add(1, {"outcome": outcome.value})
-        if attempt.slot_due is not None and attempt.dialed_at is not None and attempt.number == 1:
-            _due_to_dial.record((attempt.dialed_at - attempt.slot_due).total_seconds())
+        _attempts.add(1, {"outcome": state.value})
 
     async def _followed(self, attempt_id: UUID) -> Followed:
         return await self._kept(self._store.outreach.followed, attempt_id)
@@ -367,6 +370,14 @@ class Dialing:
                 logger.warning("waiting for the database: %s", error)
                 await asyncio.sleep(rest_s)
                 rest_s = min(2 * rest_s, 10.0)
+
+
+def _may_dial(enrolled: Enrolled, at: datetime) -> NotYet | None:
+    """Planning's word; notes how late a check's first call is."""
+    refusal, due_at = planning.may_dial(enrolled, at), enrolled.last_slot
+    if refusal is None and due_at is not None and not any(call >= due_at for call in enrolled.recent_calls):
+        _due_to_dial.record((at - due_at).total_seconds())
+    return refusal
 
 
 def _now() -> datetime:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -40,7 +41,7 @@ class DurableQueue:
         file = settings.data_dir / f"worker-{re.sub(r'[^A-Za-z0-9.-]', '_', worker)}.lock"
         self._lock = FileLock(file, thread_local=False)
         self._dbos: DBOS | None = None
-        self._carried: set[UUID] = set()
+        self._carried: dict[UUID, asyncio.Task[Any]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -52,12 +53,14 @@ class DurableQueue:
         loop = asyncio.get_running_loop()
 
         async def carried(attempt_id: UUID) -> None:
-            self._carried.add(attempt_id)
+            while earlier := self._carried.get(attempt_id):  # it was taken over from this very worker
+                await asyncio.wait([earlier])
+            self._carried[attempt_id] = _this_task()
             self._idle.clear()
             try:
                 await carry(attempt_id)
             finally:
-                self._carried.discard(attempt_id)
+                del self._carried[attempt_id]
                 if not self._carried:
                     self._idle.set()
 
@@ -146,6 +149,12 @@ class DurableQueue:
             await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
             await self.idle()  # cancelled with its workflow, an attempt is let go of in a moment
         self._lock.release()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # within a coroutine there is one
+    return task
 
 
 def _database(url: str) -> str:
