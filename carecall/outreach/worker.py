@@ -66,7 +66,9 @@ class Worker:
         await self._queue.open(self._dialing.carry)
         self._other = [
             asyncio.create_task(self._every(self._pace.silent_s / 8, self._show_life), name="worker-life"),
-            asyncio.create_task(self._every(self._pace.tick_s, self._deliver_alerts), name="worker-alerts"),
+            asyncio.create_task(
+                alerting.keep_delivering(self._store, self._settings, every_s=self._pace.tick_s), name="worker-alerts"
+            ),
         ]
         self._ticking = asyncio.create_task(self._every(self._pace.tick_s, self.tick), name="worker-tick")
 
@@ -133,9 +135,6 @@ class Worker:
 
     async def _show_life(self) -> None:
         await self._store.run(self._store.outreach.sign_of_life, self.name)
-
-    async def _deliver_alerts(self) -> None:
-        await alerting.deliver_due(self._store, self._settings)
 
     async def _every(self, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Again and again: work that fails is told in one line, and done the next time."""

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import uuid
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from pydantic import SecretStr
 from sqlmodel import SQLModel, select
 
 from carecall.dialog.files import find_dialog
@@ -23,7 +25,9 @@ from carecall.domain.campaign import Campaign, Ending, HumanStep, Ladder, Schedu
 from carecall.domain.language import Language
 from carecall.domain.progress import AnsweredBy, CallFailure, CallProgress, CallStatus
 from carecall.domain.report import Outcome, Report
+from carecall.domain.triage import Alert, Urgency
 from carecall.errors import SettingsError
+from carecall.outreach import alerting
 from carecall.outreach.dialer import DialRefused, DialRequest, DialUnknown, PlacedCall
 from carecall.outreach.dialing import Pace
 from carecall.outreach.worker import Worker, running_worker
@@ -427,6 +431,36 @@ async def test_a_line_that_refuses_everybody_rests(world: World, caplog: pytest.
     said = [record.getMessage() for record in caplog.records if "refuses calls" in record.getMessage()]
     assert 1 <= len(said) <= 3
     assert not any("+82" in line for line in said)
+
+
+async def test_an_alert_of_the_talk_is_delivered_at_once(tmp_path: Path) -> None:
+    posted: list[bytes] = []
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        posted.append(await reader.readuntil(b"\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(receive, "127.0.0.1", 0) as receiver:
+        port = receiver.sockets[0].getsockname()[1]
+        settings = Settings(
+            data_dir=tmp_path,
+            alert_webhook_url=f"http://127.0.0.1:{port}/alerts",
+            alert_webhook_secret=SecretStr("whsec_" + b64encode(bytes(32)).decode()),
+            calls_per_second=100,
+        )
+        with Store.open(settings.database, upgrade=True, alert_channels=alerting.channels(settings)) as store:
+            world = World(settings, store, Network(store))
+            world.person("talks_on")
+            async with world.worker(tick_s=0.1):
+                await world.until(lambda: [a for a in world.attempts() if a.state is AttemptState.IN_PROGRESS])
+                alert = Alert("chest_pain", Urgency.EMERGENCY, "chest pain", ())
+                store.calls.raise_alert(world.attempts()[0].id, alert)
+                await world.until(lambda: posted)
+                await world.network.talk(world.network.calls[0], "talk")
+                await world.until_closed()
+    assert posted == [b"POST /alerts HTTP/1.1\r\n"]
 
 
 async def test_a_tick_that_fails_is_followed_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
