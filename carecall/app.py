@@ -251,19 +251,21 @@ def create_app(settings: Settings, worker: bool = False) -> FastAPI:
         await program.close_interrupted(resumable=False)
         await asyncio.to_thread(program.load)
         await program.warm_up()
-        rendering = asyncio.create_task(program.render_phrases(), name="render-phrases")
+        tasks = [asyncio.create_task(program.render_phrases(), name="render-phrases")]
         if program.worker is not None:
             await program.worker.start()
-        abandoned = asyncio.create_task(program.close_abandoned(), name="close-abandoned")
+        elif alerting.channels(settings):
+            tasks.append(asyncio.create_task(alerting.keep_delivering(store, settings), name="deliver-alerts"))
+        tasks.append(asyncio.create_task(program.close_abandoned(), name="close-abandoned"))
         app.state.ready = True
         try:
             yield
         finally:
             app.state.ready = False
             program.gate.shut()
-            for task in (rendering, abandoned):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(rendering, abandoned, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await program.aclose()
 
     program = Program(settings, worker=worker)

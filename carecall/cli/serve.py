@@ -130,6 +130,7 @@ def work() -> None:
 
 
 async def _work(effective: Settings) -> None:
+    from carecall.outreach import alerting
     from carecall.outreach.worker import Worker
     from carecall.store import Store
     from telephony.dialer import TwilioDialer
@@ -142,7 +143,8 @@ async def _work(effective: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, handle)
     dialer = TwilioDialer(effective)
-    with Store.open(effective.database, secret=effective.secret_key.get_secret_value()) as store:
+    secret = effective.secret_key.get_secret_value()
+    with Store.open(effective.database, secret=secret, alert_channels=alerting.channels(effective)) as store:
         worker = Worker(effective, store, dialer, functools.cache(functools.partial(_dialog, effective)))
         try:
             await worker.start()

@@ -21,6 +21,7 @@ import pytest
 from mail_server import certificate, mail_server
 from sqlmodel import Session, create_engine, select
 
+from carecall.app import Program, create_app
 from carecall.domain.attempt import AttemptState
 from carecall.domain.finding import Evidence
 from carecall.domain.language import Language
@@ -29,6 +30,7 @@ from carecall.errors import StoreUnavailable
 from carecall.outreach import alerting
 from carecall.settings import Settings
 from carecall.store import Store
+from carecall.store.facade import upgrade_database
 from carecall.store.outreach import Delivery
 from carecall.store.tables import AlertRow, Role, UserRow
 
@@ -406,6 +408,20 @@ async def test_a_process_without_a_worker_delivers_too_and_outlives_an_outage_of
         delivering.cancel()
         await asyncio.gather(delivering, return_exceptions=True)
     assert [record.exc_info is None for record in caplog.records] == [True, False]
+
+
+async def test_a_server_without_a_worker_delivers_what_is_raised_in_its_calls(url: str) -> None:
+    async with receiver((200, "")) as peer:
+        settings = Settings(**with_webhook(peer.url), database_url=url, llm="none", tts_en="espeak-ng")
+        upgrade_database(url)
+        app = create_app(settings)
+        async with app.router.lifespan_context(app):
+            program: Program = app.state.program
+            await program.store.run(raise_alert, program.store)
+            async with asyncio.timeout(10):
+                while not peer.requests:
+                    await asyncio.sleep(0.05)
+    assert len(peer.ids) == 1
 
 
 # E-mail
