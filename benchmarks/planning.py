@@ -133,20 +133,21 @@ def _ticks(url: str, size: int, now: datetime, what: str) -> None:
 
 
 class _Measured:
-    """Prints the time that the block took and by how much it raised the process's peak memory."""
+    """Prints the time that the block took, that of one core, and by how much it raised the peak memory."""
 
     def __init__(self, what: str, size: int) -> None:
         self._what, self._size = what, size
 
     def __enter__(self) -> None:
         self._peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._began = time.perf_counter()
+        self._began, self._used = time.perf_counter(), time.process_time()
 
     def __exit__(self, *_: object) -> None:
-        seconds = time.perf_counter() - self._began
+        seconds, used = time.perf_counter() - self._began, time.process_time() - self._used
         grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self._peak_kib) / 1024
         print(
             f"{self._size:7} enrolled: {self._what}: {seconds:.2f} s, {self._size / seconds:,.0f}/s, "
+            f"{used:.2f} s of one core, "
             f"peak memory +{grown_mib:.1f} MiB",
             flush=True,
         )

@@ -135,7 +135,7 @@ class Planning(Repository):
                 why = decision.reason.value if isinstance(decision, NotYet) else ""
                 looked_at.append({"_id": enrolled.enrollment_id, "at": decision.look_again_at, "reason": why})
                 if isinstance(decision, Due):
-                    slots.append(_open_slot(enrolled.enrollment_id, decision, now))
+                    slots.append(_new_slot(enrolled.enrollment_id, decision, now))
             insert_all_new(session, SlotRow, slots)
             if looked_at:
                 table = EnrollmentRow.metadata.tables["enrollment"]
@@ -195,7 +195,7 @@ class Planning(Repository):
             return list(session.exec(query))
 
 
-def _open_slot(enrollment_id: uuid.UUID, due: Due, now: datetime) -> dict[str, Any]:
+def _new_slot(enrollment_id: uuid.UUID, due: Due, now: datetime) -> dict[str, Any]:
     return {
         "enrollment_id": enrollment_id,
         "due_at": due.due_at,
