@@ -17,11 +17,12 @@ from typing import TextIO
 from carecall.errors import ImportFileError
 
 MAX_BYTES = 20 * 1024 * 1024
-MAX_UNPACKED = 100 * 1024 * 1024  # bytes of an XLSX file's parts
+MAX_UNPACKED = 100 * 1024 * 1024  # bytes of an XLSX file's XML parts
 MAX_PARTS = 2000
 MAX_ROWS = 100_000
 MAX_COLUMNS = 100
 _LAST_ROW = 1_048_576  # of any worksheet
+_PIECE = 64 * 1024
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 _SEPARATORS = (",", ";", "\t")
 _UNPRINTED = re.compile(
@@ -170,32 +171,45 @@ def _csv_trouble(error: str) -> str:
 
 
 def _sheet_rows(raw: bytes, name: str, sheet: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    not_a_workbook = ImportFileError(f"{name} is not an Excel workbook, or is damaged: save it again as .xlsx or CSV.")
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            parts = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError):
-        raise not_a_workbook from None
-    # A part never unpacks to more than the archive says of it: zipfile stops there.
-    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
-        raise ImportFileError(f"{name} unpacks to more than {MAX_UNPACKED // 1024**2} MB: it is not a list of people.")
-    if "xl/workbook.xml" not in {part.filename for part in parts}:
-        raise not_a_workbook
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl tells of what it leaves out, such as drop-down lists
-            yield from _openpyxl_rows(raw, name, sheet)
+            yield from _openpyxl_rows(_unpacked(raw, name), name, sheet)
     except ImportFileError:
         raise
-    except Exception:  # noqa: BLE001 - of a damaged file openpyxl lets through whatever its parser met
-        raise not_a_workbook from None
+    except Exception:  # noqa: BLE001 - of a damaged file zipfile and openpyxl let through whatever they met
+        raise ImportFileError(
+            f"{name} is not an Excel workbook, or is damaged: save it again as .xlsx or CSV."
+        ) from None
 
 
-def _openpyxl_rows(raw: bytes, name: str, sheet: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _unpacked(raw: bytes, name: str) -> io.BytesIO:
+    """The workbook's XML parts, uncompressed, unpacked piece by piece: what the file says of its sizes may be a lie."""
+    unpacked = io.BytesIO()
+    size = 0
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive, zipfile.ZipFile(unpacked, "w") as copy:
+        parts = [part for part in set(archive.namelist()) if part.endswith((".xml", ".rels"))]
+        if len(parts) > MAX_PARTS:
+            raise ImportFileError(f"{name} has more than {MAX_PARTS:,} parts: it is not a list of people.")
+        for part in parts:
+            if archive.getinfo(part).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise zipfile.BadZipFile  # no spreadsheet program writes it, and zipfile unpacks it at one go
+            with archive.open(part) as source, copy.open(part, "w") as target:
+                while piece := source.read(_PIECE):
+                    size += len(piece)
+                    if size > MAX_UNPACKED:
+                        raise ImportFileError(
+                            f"{name} unpacks to more than {MAX_UNPACKED // 1024**2} MB: it is not a list of people."
+                        )
+                    target.write(piece)
+    return unpacked
+
+
+def _openpyxl_rows(file: io.BytesIO, name: str, sheet: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     from openpyxl import load_workbook
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 
-    workbook = load_workbook(io.BytesIO(raw), read_only=True, keep_links=False)
+    workbook = load_workbook(file, read_only=True, keep_links=False)
     try:
         if sheet and sheet not in workbook.sheetnames:
             raise ImportFileError(f"{name} has no sheet of this name; it has: {', '.join(workbook.sheetnames)}.")

@@ -4,7 +4,9 @@ import io
 import json
 import threading
 import time
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -299,7 +301,7 @@ def workbook(sheet: str, *, shared: str = "", compression: int = zipfile.ZIP_DEF
 
 def _workbook_of_people() -> bytes:
     book = Workbook()
-    for row in (["name", "phone", "language", "consent"], ["김영희", 1012345601, "ko", date(2026, 11, 1)]):
+    for row in (["name", "phone", "language", "last_day"], ["김영희", 1012345601, "ko", date(2099, 11, 1)]):
         book.worksheets[0].append(row)
     raw = io.BytesIO()
     book.save(raw)
@@ -342,6 +344,29 @@ def test_a_hostile_workbook_is_refused_in_one_line_and_soon(take: Import, conten
         take(content)
     assert "\n" not in str(refused.value)
     assert time.monotonic() - began < 10
+
+
+def lying(part: str, size: int) -> bytes:
+    """A workbook with a part that unpacks to more than the archive says of it, and to a checksum that fits the lie."""
+    raw = io.BytesIO(WORKBOOK)
+    content = b" " * size
+    with zipfile.ZipFile(raw, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(part, content)
+    entry = raw.getvalue().rindex(b"PK\x01\x02")  # the last one of the directory
+    changed = bytearray(raw.getvalue())
+    changed[entry + 16 : entry + 20] = zlib.crc32(content[:10]).to_bytes(4, "little")
+    changed[entry + 24 : entry + 28] = (10).to_bytes(4, "little")
+    return bytes(changed)
+
+
+def test_a_workbook_that_lies_of_its_size_takes_no_memory(take: Import) -> None:
+    content = lying("xl/comments.xml", 300 << 20)
+    tracemalloc.start()
+    try:
+        assert take(content).added == 1
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
 
 
 WORDS = st.sampled_from(
