@@ -18,7 +18,7 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup models demo up test lint check format bench clean
+.PHONY: help setup models demo up test lint check format bench bench-planning clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -53,8 +53,28 @@ bench: models ## Measure the latency of a voice call, stage by stage, and the co
 	@$(BIN)/python benchmarks/voice.py $(ARGS)
 	$(BIN)/python benchmarks/understanding.py --llm local
 
+bench-planning: $(DONE)/venv ## Measure planning a day for 10,000 and 100,000 people
+	@$(BIN)/python benchmarks/planning.py $(ARGS)
+
+campaign: models ## Call N=200 simulated people, AT_ONCE=10, through a telephone exchange for tests
+	@$(BIN)/python -m carecall.simulation.campaign_run --people $(or $(N),200) --at-once $(or $(AT_ONCE),10) $(if $(JSON),--json) $(ARGS)
+
+chaos: models $(if $(filter postgres,$(DATABASE)),$(DONE)/postgres) ## Kill the program N=500 times while it calls people; DATABASE=postgres: two workers on a server of their own
+	@$(BIN)/python -m carecall.simulation.chaos_run --kills $(or $(N),500) --database $(or $(DATABASE),sqlite) --workers $(or $(WORKERS),$(if $(filter postgres,$(DATABASE)),2,1)) $(ARGS)
+
 clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) $(DONE) build dist *.egg-info
+
+$(DONE)/postgres: | $(DONE)/system
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
+	  echo "==> Installing from Debian: postgresql"
+	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else
+	    echo "make: please install as root: apt-get install postgresql" >&2; exit 1
+	  fi
+	  $$sudo apt-get update -qq
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+	fi
+	touch $@
 
 $(DONE)/system:
 	@mkdir -p $(DONE)
