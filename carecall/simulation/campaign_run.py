@@ -7,7 +7,6 @@ ends with 1 when a check was left open or lost, or a telephone rang that should 
 import argparse
 import asyncio
 import json
-import logging
 import random
 import statistics
 import tempfile
@@ -34,7 +33,7 @@ from carecall.simulation.exchange import Exchange, recipient_mouth, running_exch
 from carecall.simulation.exchange_log import CallLog
 from carecall.simulation.exchange_plan import Faults, Plan
 from carecall.simulation.fleet import free_port, running_fleet
-from carecall.simulation.progress import Progress
+from carecall.simulation.progress import Progress, hush
 from carecall.simulation.verdict import Ledger, Verdict
 from carecall.store.engine import Database
 from carecall.store.facade import upgrade_database
@@ -155,7 +154,7 @@ def main() -> None:
         "--keep", type=Path, help="an empty folder for the database and the logs, to look at afterwards"
     )
     options = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    hush()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="carecall-campaign-", ignore_cleanup_errors=True) as temporary:
         try:

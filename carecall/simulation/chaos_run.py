@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import logging
 import random
 import signal
 import subprocess
@@ -30,11 +29,12 @@ from carecall.domain.campaign import Ending
 from carecall.errors import CareCallError
 from carecall.settings import settings
 from carecall.simulation.crowd import Crowd, awake_zones, quick_ladder, short_dialog
-from carecall.simulation.exchange import Exchange, running_exchange
+from carecall.simulation.exchange import Exchange, recipient_mouth, running_exchange
 from carecall.simulation.exchange_log import CallLog
-from carecall.simulation.exchange_plan import Answer, Faults, Pickup, Plan
+from carecall.simulation.exchange_plan import Answer, Faults, Line, Pickup, Plan
 from carecall.simulation.fleet import Fleet, free_port, running_fleet
-from carecall.simulation.progress import Progress
+from carecall.simulation.progress import Progress, hush
+from carecall.simulation.scenario import Recipient
 from carecall.simulation.throwaway_postgres import throwaway_postgres
 from carecall.simulation.verdict import Ledger, SlotNow, Verdict
 from carecall.store.engine import Database
@@ -58,6 +58,7 @@ _AFTER_S: dict[Ending, float] = {
     for ending in Ending
     if ending not in (Ending.REACHED, Ending.BAD_NUMBER, Ending.WRONG_PERSON, Ending.OPTED_OUT)
 }
+_SAYS_GOODBYE = Recipient(name="Anna", greets="Yes, this is Anna.", default=["Sorry, I have to go. Goodbye."])
 
 
 @dataclass(slots=True)
@@ -117,6 +118,7 @@ class Chaos:
         self._chance = random.Random(seed)
         self._ledger = Ledger(database)
         self._plan = Plan(
+            otherwise=Line(calls=[Pickup(recipient=_SAYS_GOODBYE)]),
             calls_per_second=20.0,
             requests_per_second=1000.0,
             detection_s=0.5,
@@ -126,7 +128,9 @@ class Chaos:
             seed=seed,
         )
         self._crowd = Crowd(database, quick_ladder(RINGS, _AFTER_S), self._plan.lines)
-        self._exchange = Exchange(self._plan, log=CallLog(folder / "exchange.jsonl"))
+        self._exchange = Exchange(
+            self._plan, log=CallLog(folder / "exchange.jsonl"), mouth=recipient_mouth(self._plan), asked=self._asked
+        )
         self._progress = Progress()
         self.recovery = Recovery()
         self.kills = 0
@@ -170,6 +174,9 @@ class Chaos:
             points[f"{death['when']} {', '.join(death['written'])}"] += 1
         return points
 
+    async def _asked(self, call_sid: str) -> str | None:
+        return await asyncio.to_thread(self._ledger.asked, call_sid)
+
     async def _torment(self, fleet: Fleet) -> None:
         helpers = [asyncio.create_task(self._feed()), asyncio.create_task(self._watch())]
         victims = [asyncio.create_task(self._kill_workers(fleet, name)) for name in self._workers]
@@ -191,9 +198,11 @@ class Chaos:
             await asyncio.sleep(0.5)
 
     def _pickups(self) -> list[Pickup]:
-        """How the calls to a person go. Nobody talks: what a person says is another run's matter."""
+        """How the calls to a person go. Most of those who answer stay for a moment, some say goodbye."""
         chance, answer = self._chance, self._chance.random()
         rings_s = chance.uniform(1.0, 9.0)
+        if answer < 0.15:
+            return [Pickup(rings_s=rings_s, recipient=_SAYS_GOODBYE)]
         if answer < 0.6:
             stays_s = chance.uniform(0.3, 4.0)
             return [Pickup(rings_s=rings_s, leaves_after_s=stays_s)]
@@ -314,7 +323,7 @@ def main() -> None:
         "--keep", type=Path, help="an empty folder for the database and the logs, to look at afterwards"
     )
     options = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    hush()
     with ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="carecall-chaos-", ignore_cleanup_errors=True)
         folder: Path = options.keep or Path(stack.enter_context(temporary))

@@ -39,7 +39,6 @@ from carecall.simulation.exchange_call import TERMINAL, Asked, Call, CallRequest
 from carecall.simulation.exchange_log import CallLog, CallRecord
 from carecall.simulation.exchange_plan import Answer, Plan, load_plan
 from carecall.simulation.media_peer import sid
-from carecall.simulation.voice_call import recipient_phrases
 
 _CALLS = "/2010-04-01/Accounts/{account}/Calls"
 _FETCH_WITHIN_S = 15.0
@@ -330,6 +329,8 @@ def recipient_mouth(plan: Plan) -> Mouth | None:
     """A voice for the people of a plan, kept once rendered; None when nobody says words. Raises SimulationError."""
     if not plan.speaks:
         return None
+    from carecall.simulation.voice_call import recipient_phrases  # loads the voice, which few exchanges need
+
     phrases = recipient_phrases(settings(), plan.language)
 
     async def mouth(words: str) -> bytes:

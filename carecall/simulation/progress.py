@@ -1,9 +1,18 @@
 """How far a long run is."""
 
+import logging
 import sys
 import time
 
 import typer
+from loguru import logger
+
+
+def hush() -> None:
+    """From now on the libraries of a run say only what has failed."""
+    logger.disable("pipecat")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # an answer that is cut off is meant
 
 
 class Progress:
