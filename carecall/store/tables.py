@@ -48,8 +48,61 @@ class ConsentSource(StrEnum):
 
 
 class Role(StrEnum):
-    CARE_WORKER = "care_worker"
-    OPERATOR = "operator"
+    """What somebody may do; each may do what those before may."""
+
+    VIEWER = "viewer"  # sees, and changes nothing
+    CARE_WORKER = "care_worker"  # works on alerts and tasks, corrects findings, edits memory
+    SUPERVISOR = "supervisor"  # people and campaigns, exports
+    ADMIN = "admin"  # users, audit, retention, system health
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class Resolution(StrEnum):
+    """How an alert was settled."""
+
+    HANDLED = "handled"
+    REFERRED = "referred"
+    FALSE_ALARM = "false_alarm"
+    DUPLICATE = "duplicate"
+
+
+class DayState(StrEnum):
+    """What a local day was like for a recipient; the most pressing of its calls counts."""
+
+    FINE = "fine"
+    ATTENTION = "attention"
+    URGENT = "urgent"
+    EMERGENCY = "emergency"
+    UNREACHED = "unreached"
+
+
+class HistoryKind(StrEnum):
+    """What happened to a recipient's record."""
+
+    NOTE = "note"
+    ALERT_ACKNOWLEDGED = "alert_acknowledged"
+    ALERT_ASSIGNED = "alert_assigned"
+    ALERT_ESCALATED = "alert_escalated"
+    ALERT_RESOLVED = "alert_resolved"
+    TASK_OPENED = "task_opened"
+    TASK_CLOSED = "task_closed"
+    MANUAL_CALL = "manual_call"  # a human tried by telephone
+    CALL_NOW = "call_now"
+    FINDING_CORRECTED = "finding_corrected"
+    MEMORY_ADDED = "memory_added"
+    MEMORY_EDITED = "memory_edited"
+    MEMORY_FORGOTTEN = "memory_forgotten"
+    ENROLLED = "enrolled"
+    UNENROLLED = "unenrolled"
+    CONSENT = "consent"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    OPTED_OUT = "opted_out"
+    DETAILS_CHANGED = "details_changed"
+    EXPORTED = "exported"
 
 
 class Direction(StrEnum):
@@ -123,6 +176,11 @@ def _to(target: str, *, required: bool = True, index: bool = True, unique: bool 
     return Field(sa_column=column) if required else Field(default=None, sa_column=column)
 
 
+def _plain_to_user() -> Any:
+    """A user's id without a foreign key, which SQLite cannot add to a table that has rows."""
+    return Field(default=None, sa_column=Column(Uuid))
+
+
 def _personal(column: str, *, required: bool = True) -> Any:
     """A personal column; empty or absent when nothing is known."""
     return Field(default="" if required else None, sa_column=Column(PersonalText(column), nullable=not required))
@@ -158,6 +216,24 @@ def _unique_where(name: str, condition: str, *columns: str) -> Index:
     return Index(name, *columns, unique=True, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
+DEFAULT_ORGANISATION = uuid.UUID(int=1)  # of an installation that serves one
+
+
+def _organisation() -> Any:
+    """No foreign key: SQLite cannot add one to a table that has rows, and organisations are never deleted."""
+    return Field(default=DEFAULT_ORGANISATION, sa_column=Column(Uuid, nullable=False, index=True))
+
+
+class OrganisationRow(Row, table=True):
+    """Whose recipients, campaigns and users these are. Nobody sees those of another."""
+
+    __tablename__ = "organisation"
+
+    id: uuid.UUID = _key()
+    name: str = Field(sa_column=Column(String(200), nullable=False, unique=True))
+    created_at: datetime = _moment()
+
+
 class RecipientRow(Row, table=True):
     """A person who is called."""
 
@@ -165,6 +241,7 @@ class RecipientRow(Row, table=True):
     __table_args__ = (CheckConstraint("patience_s >= 0", name="recipient_patience"),)
 
     id: uuid.UUID = _key()
+    organisation_id: uuid.UUID = _organisation()
     name: str = _personal("recipient.name")
     phone: str = _personal("recipient.phone")
     name_index: str = Field(sa_column=Column(String(64), nullable=False, index=True))  # blind indexes
@@ -185,6 +262,7 @@ class CampaignRow(Row, table=True):
     __table_args__ = (CheckConstraint("ends_on IS NULL OR ends_on >= starts_on", name="campaign_period"),)
 
     id: uuid.UUID = _key()
+    organisation_id: uuid.UUID = _organisation()
     name: str = Field(sa_column=Column(String(200), nullable=False, unique=True))
     dialog: str = Field(sa_column=Column(String(100), nullable=False))  # id of the dialog; the language is the person's
     starts_on: date = Field(sa_column=Column(Date, nullable=False))
@@ -306,7 +384,8 @@ class TaskRow(Row, table=True):
     slot_due: datetime | None = _moment(required=False)
     attempt_id: uuid.UUID | None = _to("attempt.id", required=False, index=False)  # the one that led to it
     kind: TaskKind = _closed(TaskKind, "task_kind")
-    step: int = 0  # of the ladder's human steps, from 0
+    assigned_to: uuid.UUID | None = _plain_to_user()
+    step: int = 0  # of the ladder's human steps, from 0; -1 for a task that no ladder opened
     reason: str = Field(sa_column=Column(String(40), nullable=False))  # such as no_answer
     due_at: datetime = _moment()
     opened_at: datetime = _moment()
@@ -400,12 +479,100 @@ class UserRow(Row, table=True):
     """Someone who may sign in."""
 
     __tablename__ = "user"
-    __table_args__ = (CheckConstraint("email = lower(email)", name="user_email_lower"),)
 
     id: uuid.UUID = _key()
-    email: str = Field(sa_column=Column(String(254), nullable=False, unique=True))
+    organisation_id: uuid.UUID = _organisation()
+    email: str = _personal("user.email")
+    email_index: str = Field(sa_column=Column(String(64), nullable=False, unique=True))  # of the address in lower case
+    name: str = _personal("user.name")
     role: Role = _closed(Role, "user_role")
-    password_hash: str = Field(sa_column=Column(String(200), nullable=False))
+    language: Language = _closed(Language, "user_language")
+    time_zone: str = Field(sa_column=Column(String(64), nullable=False))  # IANA name; times are shown in it
+    password_hash: str = Field(sa_column=Column(String(200), nullable=False))  # argon2id
+    totp_secret: str | None = _personal("user.totp_secret", required=False)  # None: no second factor yet
+    totp_step: int = 0  # of the last code that was used, so that none is good twice
+    failures: int = 0  # wrong sign-ins in a row
+    locked_until: datetime | None = _moment(required=False)
+    escalation: int | None = None  # place in the order in which alerts go on to people, from 0; None: not at all
+    active: bool = True
+    created_at: datetime = _moment()
+
+
+class WebSessionRow(Row, table=True):
+    """Somebody signed in at a browser, kept as the SHA-256 of the cookie."""
+
+    __tablename__ = "web_session"
+
+    digest: str = Field(sa_column=Column(String(64), primary_key=True))
+    user_id: uuid.UUID = _to("user.id")
+    verified: bool = False  # the second factor was given, where there is one
+    created_at: datetime = _moment()
+    seen_at: datetime = _moment()
+    expires_at: datetime = _moment()
+
+
+class ApiTokenRow(Row, table=True):
+    """A ticket for the read-only interface, kept as its SHA-256."""
+
+    __tablename__ = "api_token"
+
+    id: uuid.UUID = _key()
+    digest: str = Field(sa_column=Column(String(64), nullable=False, unique=True))
+    organisation_id: uuid.UUID = _organisation()
+    name: str = Field(sa_column=Column(String(100), nullable=False))
+    created_at: datetime = _moment()
+    used_at: datetime | None = _moment(required=False)
+    revoked_at: datetime | None = _moment(required=False)
+
+
+class HistoryRow(Row, table=True):
+    """One thing that happened to a recipient's record, for people to read. The audit trail is another thing."""
+
+    __tablename__ = "history"
+    __table_args__ = (Index("history_of_recipient", "recipient_id", "at"),)
+
+    id: uuid.UUID = _key()
+    recipient_id: uuid.UUID = _to("recipient.id", index=False)
+    at: datetime = _moment()
+    actor: str = Field(sa_column=Column(String(254), nullable=False))  # a user's id, or the part of the program
+    kind: HistoryKind = _closed(HistoryKind, "history_kind")
+    subject: str = Field(default="", sa_column=Column(String(100), nullable=False))  # such as alert:ID or attempt:ID
+    words: str = _personal("history.words")  # what was written: a note, a reason
+    details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # nothing personal
+
+
+class CorrectionRow(Row, table=True):
+    """A finding as a human corrected it, beside the original; the newest of a code counts."""
+
+    __tablename__ = "correction"
+    __table_args__ = (
+        CheckConstraint("(kind = 'words') = (words IS NOT NULL)", name="correction_words"),
+        CheckConstraint("(kind = 'words') = (value IS NULL)", name="correction_value"),
+        Index("correction_of_call", "attempt_id", "code", "at"),
+    )
+
+    id: uuid.UUID = _key()
+    attempt_id: uuid.UUID = _to("attempt.id", index=False)
+    code: str = Field(sa_column=Column(String(100), nullable=False))
+    kind: ValueKind = _closed(ValueKind, "correction_kind")
+    value: str | None = Field(default=None, sa_column=Column(String(40)))
+    words: str | None = _personal("correction.words", required=False)
+    reason: str = _personal("correction.reason")
+    user_id: uuid.UUID = _to("user.id", index=False)
+    at: datetime = _moment()
+
+
+class DayRow(Row, table=True):
+    """What a recipient's local day was like; kept with the report so that lists and strips need no sum."""
+
+    __tablename__ = "day"
+    __table_args__ = (Index("day_of_organisation", "organisation_id", "day", "state"),)
+
+    recipient_id: uuid.UUID = _to("recipient.id", key=True, index=False)
+    day: date = Field(sa_column=Column(Date, primary_key=True))
+    organisation_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False))
+    state: DayState = _closed(DayState, "day_state")
+    attempt_id: uuid.UUID | None = _to("attempt.id", required=False, index=False)  # the call that counts
 
 
 class AlertRow(Row, table=True):
@@ -415,6 +582,12 @@ class AlertRow(Row, table=True):
     __table_args__ = (
         UniqueConstraint("attempt_id", "code", name="alert_once"),
         CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", name="alert_acknowledged"),
+        Index(
+            "alert_unsettled",
+            "raised_at",
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
     )
 
     id: uuid.UUID = _key()
@@ -426,6 +599,12 @@ class AlertRow(Row, table=True):
     raised_at: datetime = _moment()
     acknowledged_at: datetime | None = _moment(required=False)
     acknowledged_by: uuid.UUID | None = _to("user.id", required=False, index=False)
+    assigned_to: uuid.UUID | None = _plain_to_user()
+    escalations: int = 0  # to how many people it went on
+    escalate_at: datetime | None = _moment(required=False)  # when it goes on, unless acknowledged; None: it does not
+    settled_at: datetime | None = _moment(required=False)
+    settled_by: uuid.UUID | None = _plain_to_user()
+    resolution: Resolution | None = _closed(Resolution, "alert_resolution", required=False)
 
 
 class AlertDeliveryRow(Row, table=True):
@@ -493,6 +672,7 @@ class AuditRow(Row, table=True):
     action: str = Field(sa_column=Column(String(60), nullable=False))
     subject: str = Field(sa_column=Column(String(100), nullable=False, index=True))  # such as attempt:ID
     details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    hash: str = Field(default="", sa_column=Column(String(64), nullable=False))  # over this row and the one before
 
 
 class StreamTokenRow(Row, table=True):
