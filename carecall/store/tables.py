@@ -33,6 +33,7 @@ from carecall.domain.progress import AnsweredBy, CallFailure
 from carecall.domain.report import Outcome
 from carecall.domain.triage import Urgency
 from carecall.domain.turn import Speaker
+from carecall.domain.viewer import Role
 from carecall.store.personal import PersonalText
 
 LIVE = (AttemptState.DIALING, AttemptState.RINGING, AttemptState.IN_PROGRESS)
@@ -45,19 +46,6 @@ class ConsentSource(StrEnum):
     WRITTEN = "written"
     SPOKEN = "spoken"
     TRIAL = "trial"  # a demo, a chat or a test call that the operator holds
-
-
-class Role(StrEnum):
-    """What somebody may do; each may do what those before may."""
-
-    VIEWER = "viewer"  # sees, and changes nothing
-    CARE_WORKER = "care_worker"  # works on alerts and tasks, corrects findings, edits memory
-    SUPERVISOR = "supervisor"  # people and campaigns, exports
-    ADMIN = "admin"  # users, audit, retention, system health
-
-    @property
-    def rank(self) -> int:
-        return list(Role).index(self)
 
 
 class Resolution(StrEnum):

@@ -1,0 +1,1 @@
+"""The care worker's dashboard: pages, signing in, live updates."""
