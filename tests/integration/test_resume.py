@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+import wave
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -241,6 +242,10 @@ async def test_a_stream_that_drops_is_taken_up_where_the_talk_stood(
     assert (found["ate"], found["slept_well"]) == ("yes", "no")
     turns = await call.turns()
     assert [turn.index for turn in turns] == list(range(len(turns)))
+    recording = (await asyncio.to_thread(store.attempts.get, call.id)).recording_path
+    assert recording is not None
+    with wave.open(recording) as audio:
+        assert audio.getnframes() / audio.getframerate() > turns[-1].started_s, "all lines are on one recording"
 
 
 async def test_a_person_who_hangs_up_after_a_drop_is_not_waited_for(
