@@ -16,6 +16,7 @@ from carecall.errors import StoreError, StoreUnavailable
 from carecall.store.attempts import Attempts
 from carecall.store.audit import Audit
 from carecall.store.calls import Calls
+from carecall.store.care import Care
 from carecall.store.engine import Database
 from carecall.store.memories import Memories
 from carecall.store.outreach import Outreach
@@ -54,6 +55,7 @@ class Store:
         self.memories = Memories(database)
         self.stream_tokens = StreamTokens(database)
         self.audit = Audit(database)
+        self.care = Care(database)
 
     @classmethod
     def open(
