@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from databases import empty_database
 
 from carecall.settings import settings
+from carecall.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +43,17 @@ async def _tasks_end_with_the_test() -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*leaked, return_exceptions=True)
         pytest.fail(f"tasks outlived the test: {', '.join(task.get_name() for task in leaked)}")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """An empty database."""
+    with empty_database(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """A store on it."""
+    with Store.open(url, upgrade=True) as opened:
+        yield opened

@@ -7,6 +7,7 @@ nothing of this: every engine of the process is listened to.
 
 import json
 import os
+import runpy
 import re
 import signal
 import sys
@@ -79,10 +80,8 @@ def main() -> None:
     if when not in ("before", "after") or not command:
         raise SystemExit("usage: python -m carecall.simulation.chaos_worker before|after NUMBER FILE COMMAND...")
     Killer(when, int(number), Path(file)).listen()
-    from carecall.cli import main as carecall
-
     sys.argv = ["carecall", *command]
-    carecall()
+    runpy.run_module("carecall", run_name="__main__")
 
 
 if __name__ == "__main__":

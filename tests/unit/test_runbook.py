@@ -18,28 +18,31 @@ def sources() -> list[Path]:
 
 
 def calls(*names: str) -> Iterator[str]:
-    """The first argument of every call of these names, where it is a text."""
+    """The first argument of every call of these names, where it is a text; what varies in it is an ellipsis."""
     for file in sources():
         for node in ast.walk(ast.parse(file.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in names
-                and node.args
-                and isinstance(node.args[0], ast.Constant)
-                and isinstance(node.args[0].value, str)
-            ):
-                yield node.args[0].value
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
+                for argument in node.args[:1]:
+                    if text := template(argument):
+                        yield text
 
 
-def in_words(template: str) -> str:
-    """The line as the runbook writes it: what varies is an ellipsis."""
-    return re.sub(r"%[-\d.]*[sdf]", "…", template.partition("\n")[0])
+def template(node: ast.expr) -> str:
+    """The text's first line; empty for what is no text."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return re.sub(r"%[-\d.]*[sdf]", "…", text.partition("\n")[0])
+        case ast.JoinedStr(values=values):
+            return "".join(template(each) or "…" for each in values)
+        case _:
+            return ""
 
 
 @functools.cache
 def logged() -> set[str]:
-    return {in_words(line) for line in calls("warning", "error", "exception")} - {"…"}
+    """Every line that may be logged as a warning or worse; refusals of streams are logged as their own text."""
+    refusals = {text for text in calls("__init__") if text.startswith("The media stream")}
+    return {*calls("warning", "error", "exception"), *refusals} - {"…"}
 
 
 def explains(cell: str, line: str) -> bool:
