@@ -7,8 +7,8 @@ nothing of this: every engine of the process is listened to.
 
 import json
 import os
-import runpy
 import re
+import runpy
 import signal
 import sys
 import threading
