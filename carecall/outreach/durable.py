@@ -78,9 +78,11 @@ class DurableQueue:
                 f"A worker named {self._worker} runs here already: give this one another CARECALL_WORKER_NAME."
             ) from None
         _quieten()
+        database = _database(self._settings.database)
         config = DBOSConfig(
             name="carecall",
-            system_database_url=_database(self._settings.database),
+            system_database_url=database,
+            db_engine_kwargs={"pool_pre_ping": not database.startswith("sqlite")},
             executor_id=self._worker,
             application_version=SHAPE,
             log_level="WARNING",
