@@ -11,7 +11,8 @@ CareCallError
 │   └── DeadlineExceeded
 ├── SpeechError           speech
 ├── StoreError            store
-│   └── StoreUnavailable
+│   ├── StoreUnavailable
+│   └── StoreNotFound
 ├── StreamRefused         telephony
 ├── CampaignFileError     outreach: every problem found, a line each
 ├── DialError             outreach, telephony
@@ -75,6 +76,12 @@ class StoreUnavailable(StoreError):
     """The database cannot be used at the moment."""
 
     code = "store_unavailable"
+
+
+class StoreNotFound(StoreError):
+    """There is no such record."""
+
+    code = "store_not_found"
 
 
 class StreamRefused(CareCallError):
