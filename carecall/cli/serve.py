@@ -86,8 +86,10 @@ def _serve(port: int | None, *, worker: bool) -> None:
             f"CareCall listens on http://{effective.host}:{listener.getsockname()[1]} (Ctrl-C ends it)", err=True
         )
         server = _Server(config, application)
-        server.run(sockets=[listener])
-        end_telemetry()
+        try:
+            server.run(sockets=[listener])
+        finally:
+            end_telemetry()
         if not server.started:
             raise typer.Exit(1)
 

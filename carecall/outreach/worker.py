@@ -131,7 +131,7 @@ class Worker:
         await self._store.run(self._store.outreach.forget_worker, worker)
         if taken:
             _taken_over.add(taken)
-        logger.warning("worker %s is gone; %d attempts of it are taken over", worker, taken)
+            logger.warning("worker %s is gone; %d attempts of it are taken over", worker, taken)
 
     async def _show_life(self) -> None:
         await self._store.run(self._store.outreach.sign_of_life, self.name)

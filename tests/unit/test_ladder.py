@@ -39,7 +39,7 @@ def test_a_slot_without_attempts_is_tried_at_once() -> None:
         (Ending.NO_ANSWER, 30),
         (Ending.MACHINE, 60),
         (Ending.FAILED, 15),
-        (Ending.NOT_PLACED, 0),
+        (Ending.NOT_PLACED, 2),
         (Ending.HUNG_UP, 10),
         (Ending.SILENT, 10),
         (Ending.CALL_LATER, 60),
