@@ -52,6 +52,10 @@ _SERVER_EVERY = 12  # one kill of the server for so many in all
 _SERVER_COMMITS = 25
 _SERVER_COMMITS_WITHIN_S = 30.0  # most of it until it is ready
 _COMMITS_WITHIN_S = 12.0  # a worker that has not come to its commit by then is killed where it is
+_WORKS = "makes calls"  # says a worker once it is up
+_UP_WITHIN_S = 30.0
+_CALM_EVERY = 6  # kills; then nothing is killed until all that was interrupted has gone on
+_CALM_AT_MOST_S = 90.0
 _QUIET_WITHIN_S = 240.0  # for the last checks to be closed, once nothing is killed any more
 _AFTER_S: dict[Ending, float] = {
     ending: 1.0
@@ -63,15 +67,20 @@ _SAYS_GOODBYE = Recipient(name="Anna", greets="Yes, this is Anna.", default=["So
 
 @dataclass(slots=True)
 class Recovery:
-    """How long work stood still after a kill: from the kill that hit it to its next progress, in seconds."""
+    """How long work stood still after the last kill that hit it, until its next progress, in seconds."""
 
     worst_s: float = 0.0
     _hit: dict[UUID, tuple[SlotNow, float]] = field(default_factory=dict)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all work that was hit has gone on."""
+        return not self._hit
+
     def killed(self, under_way: list[SlotNow]) -> None:
-        """Something was killed just now. What already stands still does so since the kill before."""
-        for slot in under_way:
-            self._hit.setdefault(slot.enrollment_id, (slot, time.monotonic()))
+        """Something was killed just now."""
+        self.look(under_way)
+        self._hit = {slot.enrollment_id: (slot, time.monotonic()) for slot in under_way}
 
     def look(self, under_way: list[SlotNow]) -> None:
         now, there = time.monotonic(), {slot.enrollment_id: slot for slot in under_way}
@@ -83,7 +92,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a process is to die: at a moment, or at a commit."""
+    """How a process is to die: so long after it is up, or at a commit."""
 
     after_s: float
     when: str = ""  # before or after
@@ -101,7 +110,7 @@ def deaths(chance: random.Random, commits: int, times: int) -> Iterator[Death]:
         ]
     )
     while True:
-        yield Death(chance.uniform(1.0, 6.0))
+        yield Death(chance.uniform(0.0, 6.0))
         yield next(sweep)
 
 
@@ -134,6 +143,8 @@ class Chaos:
         self._progress = Progress()
         self.recovery = Recovery()
         self.kills = 0
+        self._storm = asyncio.Event()  # not set while nothing is killed, so that work may recover
+        self._calm_until = 0.0
         self._died = asyncio.Event()  # something was killed
         self._commits = folder / "commits.jsonl"
 
@@ -215,6 +226,8 @@ class Chaos:
         while True:
             under_way = await asyncio.to_thread(self._ledger.under_way, datetime.now(UTC))
             self.recovery.look(under_way)
+            if self.recovery.whole or time.monotonic() > self._calm_until:
+                self._storm.set()
             self._progress.show(
                 f"kills {self.kills}/{self._wanted}, checks {len(self._crowd.enrollments)}, "
                 f"calls {len(self._exchange.log.calls)}, worst recovery {self.recovery.worst_s:.1f} s"
@@ -224,6 +237,13 @@ class Chaos:
     async def _kill_workers(self, fleet: Fleet, name: str) -> None:
         times = self._wanted // len(self._workers)
         for death in deaths(random.Random(f"{name}/{self._seed}"), _COMMITS, times):
+            if not self._storm.is_set():
+                fleet.start(name, "carecall", "work")
+                await self._storm.wait()
+                fleet.kill(name)
+                if not self._take():
+                    return
+                await self._killed()
             if not self._take():
                 return
             await self._let_die(fleet, name, death, "work")
@@ -237,6 +257,7 @@ class Chaos:
                 self._died.clear()
                 await self._died.wait()
             await self._until_answered()
+            await self._storm.wait()
             if not self._take():
                 return
             await asyncio.sleep(self._chance.uniform(0.0, 1.5))
@@ -267,6 +288,7 @@ class Chaos:
             process = fleet.start(name, "carecall.simulation.chaos_worker", *arguments)
         else:
             process = fleet.start(name, "carecall", *command)
+            await fleet.says(name, _WORKS, _UP_WITHIN_S)
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(process.wait, death.after_s)
         if process.returncode not in (None, -signal.SIGKILL):
@@ -277,6 +299,9 @@ class Chaos:
     async def _killed(self) -> None:
         self.kills += 1
         self._died.set()
+        if self.kills % _CALM_EVERY == 0:
+            self._storm.clear()
+            self._calm_until = time.monotonic() + _CALM_AT_MOST_S
         self.recovery.killed(await asyncio.to_thread(self._ledger.under_way, datetime.now(UTC)))
 
     async def _rest(self, fleet: Fleet) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,10 +37,12 @@ class Fleet:
         self.port = port
         self._environment = {name: value for name, value in os.environ.items() if not _is_setting(name)} | environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._log_from: dict[str, int] = {}  # where in its log a process began
 
     def start(self, name: str, *command: str) -> "subprocess.Popen[bytes]":
         """Runs ``python -m`` with a module and its arguments, under a worker name of its own."""
         with (self.folder / f"{name}.log").open("ab") as log:
+            self._log_from[name] = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 env={**self._environment, "CARECALL_WORKER_NAME": name},
@@ -72,6 +75,19 @@ class Fleet:
                     pass
                 await asyncio.sleep(0.2)
         raise SimulationError(f"{name} was not ready within {_READY_WITHIN_S:g} s (log: {self.folder / name}.log).")
+
+    async def says(self, name: str, words: str, within_s: float) -> bool:
+        """Waits until a process has written words to its log; False when it ends before, or does not in time."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            with (self.folder / f"{name}.log").open("rb") as log:
+                log.seek(self._log_from[name])
+                if words.encode() in log.read():
+                    return True
+            if self._processes[name].poll() is not None:
+                return False
+            await asyncio.sleep(0.05)
+        return False
 
     def check(self, name: str) -> None:
         """Raises SimulationError with its last words when a process has ended by itself."""
