@@ -12,7 +12,8 @@ CareCallError
 ├── SpeechError           speech
 ├── StoreError            store
 │   ├── StoreUnavailable
-│   └── StoreNotFound
+│   ├── StoreNotFound
+│   └── StoreConflict
 ├── StreamRefused         telephony
 ├── CampaignFileError     outreach: every problem found, a line each
 ├── DialError             outreach, telephony
@@ -82,6 +83,12 @@ class StoreNotFound(StoreError):
     """There is no such record."""
 
     code = "store_not_found"
+
+
+class StoreConflict(StoreError):
+    """Somebody else was first: the record is not as it was seen."""
+
+    code = "store_conflict"
 
 
 class StreamRefused(CareCallError):

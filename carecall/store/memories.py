@@ -8,7 +8,7 @@ from typing import assert_never
 
 from sqlmodel import Session, col, delete, func, select
 
-from carecall.errors import StoreError
+from carecall.errors import StoreConflict
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Database
 from carecall.store.tables import MemoryRow
@@ -74,55 +74,11 @@ class Memories:
     ) -> None:
         """All operations or none, in one transaction.
 
-        Raises StoreError when a sentence to replace, end or mark does not stand, or is another person's.
+        Raises StoreConflict when a sentence to replace, end or mark does not stand, or is another person's.
         """
         with self._database.writing() as session:
             for operation in operations:
-                match operation:
-                    case Append():
-                        self._add(session, recipient_id, operation, source_attempt_id)
-                    case Replace(memory_id):
-                        old = self._end(session, recipient_id, memory_id)
-                        old.replaced_by = self._add(session, recipient_id, operation, source_attempt_id).id
-                    case End(memory_id):
-                        self._end(session, recipient_id, memory_id)
-                    case FollowedUp(memory_id, on):
-                        _standing(session, recipient_id, memory_id).followed_up_on = on
-                    case Forget(memory_id):
-                        sentences = self._forget(session, _standing(session, recipient_id, memory_id))
-                        subject = f"recipient:{recipient_id}"
-                        note(session, self._database, PROGRAM, "memory.forgotten", subject, sentences=sentences)
-                    case _:
-                        assert_never(operation)
-
-    def _add(
-        self, session: Session, recipient_id: uuid.UUID, new: Append | Replace, source_attempt_id: uuid.UUID | None
-    ) -> MemoryRow:
-        row = MemoryRow(
-            recipient_id=recipient_id,
-            text=new.text,
-            topic=new.topic,
-            source_attempt_id=source_attempt_id,
-            source_turn=new.source_turn,
-            followed_up_on=new.followed_up_on if isinstance(new, Replace) else None,
-            created_at=self._database.now(),
-        )
-        session.add(row)
-        session.flush()  # a replaced sentence points at this row
-        return row
-
-    def _end(self, session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> MemoryRow:
-        row = _standing(session, recipient_id, memory_id)
-        row.ended_at = self._database.now()
-        return row
-
-    def _forget(self, session: Session, row: MemoryRow) -> int:
-        """Deletes the sentence and those that it took the place of. Gives their number."""
-        older = session.exec(select(MemoryRow).where(MemoryRow.replaced_by == row.id)).all()
-        sentences = sum(self._forget(session, each) for each in older)
-        session.delete(row)
-        session.flush()
-        return sentences + 1
+                carry_out(session, self._database, recipient_id, operation, source_attempt_id=source_attempt_id)
 
     def forget(self, recipient_id: uuid.UUID, *, actor: str = PROGRAM) -> int:
         """Deletes all that is and was remembered of the person. Gives the number of sentences."""
@@ -134,8 +90,75 @@ class Memories:
             return sentences
 
 
+def carry_out(
+    session: Session,
+    database: Database,
+    recipient_id: uuid.UUID,
+    operation: Operation,
+    *,
+    source_attempt_id: uuid.UUID | None = None,
+    actor: str = PROGRAM,
+) -> None:
+    """One operation in a transaction that the caller has begun.
+
+    Raises StoreConflict when a sentence to replace, end, mark or forget does not stand, or is another person's.
+    """
+    now = database.now()
+    match operation:
+        case Append():
+            _add(session, recipient_id, operation, source_attempt_id, now)
+        case Replace(memory_id):
+            old = _end(session, recipient_id, memory_id, now)
+            old.replaced_by = _add(session, recipient_id, operation, source_attempt_id, now).id
+        case End(memory_id):
+            _end(session, recipient_id, memory_id, now)
+        case FollowedUp(memory_id, on):
+            _standing(session, recipient_id, memory_id).followed_up_on = on
+        case Forget(memory_id):
+            sentences = _forget(session, _standing(session, recipient_id, memory_id))
+            note(session, database, actor, "memory.forgotten", f"recipient:{recipient_id}", sentences=sentences)
+        case _:
+            assert_never(operation)
+
+
+def _add(
+    session: Session,
+    recipient_id: uuid.UUID,
+    new: Append | Replace,
+    source_attempt_id: uuid.UUID | None,
+    now: datetime.datetime,
+) -> MemoryRow:
+    row = MemoryRow(
+        recipient_id=recipient_id,
+        text=new.text,
+        topic=new.topic,
+        source_attempt_id=source_attempt_id,
+        source_turn=new.source_turn,
+        followed_up_on=new.followed_up_on if isinstance(new, Replace) else None,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()  # a replaced sentence points at this row
+    return row
+
+
+def _end(session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID, now: datetime.datetime) -> MemoryRow:
+    row = _standing(session, recipient_id, memory_id)
+    row.ended_at = now
+    return row
+
+
+def _forget(session: Session, row: MemoryRow) -> int:
+    """Deletes the sentence and those that it took the place of. Gives their number."""
+    older = session.exec(select(MemoryRow).where(MemoryRow.replaced_by == row.id)).all()
+    sentences = sum(_forget(session, each) for each in older)
+    session.delete(row)
+    session.flush()
+    return sentences + 1
+
+
 def _standing(session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> MemoryRow:
     row = session.get(MemoryRow, memory_id, with_for_update=True)
     if row is None or row.recipient_id != recipient_id or row.ended_at is not None:
-        raise StoreError(f"Memory {memory_id} does not stand any more.")
+        raise StoreConflict(f"Memory {memory_id} does not stand any more.")
     return row

@@ -104,7 +104,7 @@ def read_report(session: Session, attempt_id: uuid.UUID) -> Report | None:
     rows = session.exec(
         select(FindingRow).where(FindingRow.attempt_id == attempt_id).order_by(col(FindingRow.position))
     ).all()
-    evidence = _evidence_of(session, findings=[row.id for row in rows])
+    evidence = evidence_of(session, findings=[row.id for row in rows])
     findings = tuple(
         Finding(
             row.code,
@@ -134,11 +134,11 @@ def read_alerts(session: Session, attempt_id: uuid.UUID, *, reported: bool = Fal
     if reported:
         query = query.where(col(AlertRow.position).is_not(None))
     rows = session.exec(query.order_by(col(AlertRow.position), col(AlertRow.raised_at))).all()
-    evidence = _evidence_of(session, alerts=[row.id for row in rows])
+    evidence = evidence_of(session, alerts=[row.id for row in rows])
     return [Alert(row.code, row.urgency, row.reason, evidence.get(row.id, ())) for row in rows]
 
 
-def _evidence_of(
+def evidence_of(
     session: Session, *, findings: Sequence[uuid.UUID] = (), alerts: Sequence[uuid.UUID] = ()
 ) -> dict[uuid.UUID, tuple[Evidence, ...]]:
     """Evidence in order, by the id of its finding or alert."""
