@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Column,
     Date,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     String,
     Time,
     UniqueConstraint,
@@ -364,6 +366,12 @@ class TaskRow(Row, table=True):
     __table_args__ = (
         _unique_where("task_open", "closed_at IS NULL", "enrollment_id", "slot_due", "kind"),
         Index("task_due", "due_at"),
+        Index(
+            "task_waiting",
+            "due_at",
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
     )
 
     id: uuid.UUID = _key()
@@ -554,13 +562,14 @@ class DayRow(Row, table=True):
     """What a recipient's local day was like; kept with the report so that lists and strips need no sum."""
 
     __tablename__ = "day"
-    __table_args__ = (Index("day_of_organisation", "organisation_id", "day", "state"),)
+    __table_args__ = (Index("day_of_organisation", "organisation_id", "day", "state", "at"),)
 
     recipient_id: uuid.UUID = _to("recipient.id", key=True, index=False)
     day: date = Field(sa_column=Column(Date, primary_key=True))
     organisation_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False))
     state: DayState = _closed(DayState, "day_state")
     attempt_id: uuid.UUID | None = _to("attempt.id", required=False, index=False)  # the call that counts
+    at: datetime | None = _moment(required=False)  # when it was so: of that call, or of the last try
 
 
 class AlertRow(Row, table=True):
@@ -576,6 +585,12 @@ class AlertRow(Row, table=True):
             sqlite_where=text("settled_at IS NULL"),
             postgresql_where=text("settled_at IS NULL"),
         ),
+        Index(
+            "alert_escalating",
+            "escalate_at",
+            sqlite_where=text("escalate_at IS NOT NULL"),
+            postgresql_where=text("escalate_at IS NOT NULL"),
+        ),
     )
 
     id: uuid.UUID = _key()
@@ -588,7 +603,7 @@ class AlertRow(Row, table=True):
     acknowledged_at: datetime | None = _moment(required=False)
     acknowledged_by: uuid.UUID | None = _to("user.id", required=False, index=False)
     assigned_to: uuid.UUID | None = _plain_to_user()
-    escalations: int = 0  # to how many people it went on
+    escalations: int = 0  # how many places of the order of people it has passed
     escalate_at: datetime | None = _moment(required=False)  # when it goes on, unless acknowledged; None: it does not
     settled_at: datetime | None = _moment(required=False)
     settled_by: uuid.UUID | None = _plain_to_user()
@@ -600,17 +615,34 @@ class AlertDeliveryRow(Row, table=True):
 
     __tablename__ = "alert_delivery"
     __table_args__ = (
-        UniqueConstraint("alert_id", "channel", name="alert_delivery_once"),
+        _unique_where("alert_delivery_once", "user_id IS NULL", "alert_id", "channel"),
+        _unique_where("alert_delivery_to_person", "user_id IS NOT NULL", "alert_id", "user_id"),
         Index("alert_delivery_next", "next_try_at"),
     )
 
     id: uuid.UUID = _key()  # the idempotency key
     alert_id: uuid.UUID = _to("alert.id", index=False)
     channel: Channel = _closed(Channel, "alert_delivery_channel")
+    user_id: uuid.UUID | None = _plain_to_user()  # whom an alert went on to; None: the addresses of the installation
     tries: int = 0
     next_try_at: datetime | None = _moment(required=False)  # None: delivered
     delivered_at: datetime | None = _moment(required=False)
     error: str = Field(default="", sa_column=Column(String(200), nullable=False))  # of the last try
+
+
+class NewsRow(Row, table=True):
+    """Something on an open screen has changed: ids only, added by triggers, whoever writes; kept for an hour."""
+
+    __tablename__ = "news"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    )
+    organisation_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False))
+    kind: str = Field(sa_column=Column(String(16), nullable=False))  # alert, attempt, task, turn
+    subject: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False))  # of a turn: its attempt
+    at: datetime = _moment()
 
 
 class EvidenceRow(Row, table=True):
