@@ -164,11 +164,11 @@ def short_dialog(dialogs: Path, folder: Path) -> Path:
     Raises SimulationError or DialogFileError.
     """
     copy, yaml = folder / "dialogs", YAML(typ="safe")
-    shutil.copytree(dialogs, copy)
     try:
+        shutil.copytree(dialogs, copy)
         dialog = yaml.load((copy / "active-monitoring.en.yaml").read_text())
     except OSError as error:
-        raise SimulationError(f"{copy / 'active-monitoring.en.yaml'} cannot be read: {error.strerror}.") from None
+        raise SimulationError(f"The dialogs in {dialogs} cannot be copied: {error.strerror}.") from None
     dialog |= {
         "id": DIALOG,
         "title": "Short check",
