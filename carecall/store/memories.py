@@ -150,8 +150,8 @@ def _end(session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID, now: d
 
 def _forget(session: Session, row: MemoryRow) -> int:
     """Deletes the sentence and those that it took the place of. Gives their number."""
-    older = session.exec(select(MemoryRow).where(MemoryRow.replaced_by == row.id)).all()
-    sentences = sum(_forget(session, each) for each in older)
+    older = select(MemoryRow).where(MemoryRow.recipient_id == row.recipient_id, MemoryRow.replaced_by == row.id)
+    sentences = sum(_forget(session, each) for each in session.exec(older).all())
     session.delete(row)
     session.flush()
     return sentences + 1
