@@ -64,6 +64,7 @@ class Worker:
     async def start(self) -> None:
         """Begins to work. Raises SettingsError when a worker of this name runs here already."""
         await self._queue.open(self._dialing.carry)
+        await self._queue.put(await self._store.run(self._store.outreach.unfinished))
         self._other = [
             asyncio.create_task(self._every(self._pace.silent_s / 8, self._show_life), name="worker-life"),
             asyncio.create_task(
@@ -114,6 +115,7 @@ class Worker:
             await self._queue.put(new)
             self._queued.update(new)
         await store.run(outreach.escalate_tasks)
+        await store.run(outreach.escalate_alerts)
         for worker in await store.run(outreach.silent_workers, self._pace.silent_s):
             if worker != self.name:
                 await self._take_over(worker)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select, update
+from sqlmodel.sql.expression import SelectOfScalar
 
 from carecall.domain.attempt import AttemptState
 from carecall.domain.campaign import Campaign
@@ -180,19 +181,44 @@ class Planning(Repository):
 
     def planned(self) -> list[uuid.UUID]:
         """Our attempts that wait to be dialed, oldest first: of a slot, or to a number that was given for one call."""
-        query = (
+        with self._database.reading() as session:
+            return list(session.exec(_open_dials().where(AttemptRow.state == AttemptState.PLANNED)))
+
+    def unfinished(self) -> list[uuid.UUID]:
+        """Our attempts that nothing has been concluded from: planned, under way, or ended with their slot untouched.
+
+        For a worker's start: should the queue have been lost, these are all that it held.
+        """
+        left_open = (
             select(AttemptRow.id)
-            .join(RecipientRow, col(RecipientRow.id) == AttemptRow.recipient_id)
-            .where(
-                col(AttemptRow.ended_at).is_(None),
-                AttemptRow.state == AttemptState.PLANNED,
-                AttemptRow.direction == Direction.OUTBOUND,
-                col(AttemptRow.slot_due).is_not(None) | col(RecipientRow.phone_index).is_not(None),
+            .join(
+                SlotRow,
+                (col(SlotRow.enrollment_id) == AttemptRow.enrollment_id) & (col(SlotRow.due_at) == AttemptRow.slot_due),
             )
-            .order_by(col(AttemptRow.planned_at))
+            .where(
+                SlotRow.state == SlotState.OPEN,
+                col(SlotRow.next_attempt_at).is_(None),
+                col(AttemptRow.ended_at).is_not(None),
+                AttemptRow.direction == Direction.OUTBOUND,
+            )
+            .order_by(col(AttemptRow.number))
         )
         with self._database.reading() as session:
-            return list(session.exec(query))
+            return [*session.exec(_open_dials()), *session.exec(left_open)]
+
+
+def _open_dials() -> SelectOfScalar[uuid.UUID]:
+    """Our attempts that have not ended and ring a telephone, oldest first."""
+    return (
+        select(AttemptRow.id)
+        .join(RecipientRow, col(RecipientRow.id) == AttemptRow.recipient_id)
+        .where(
+            col(AttemptRow.ended_at).is_(None),
+            AttemptRow.direction == Direction.OUTBOUND,
+            col(AttemptRow.slot_due).is_not(None) | col(RecipientRow.phone_index).is_not(None),
+        )
+        .order_by(col(AttemptRow.planned_at))
+    )
 
 
 def _new_slot(enrollment_id: uuid.UUID, due: Due, now: datetime) -> dict[str, Any]:

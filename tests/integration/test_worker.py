@@ -356,6 +356,22 @@ async def test_a_call_goes_on_while_the_worker_is_replaced(world: World) -> None
     assert world.network.requests == 1
 
 
+async def test_a_call_goes_on_when_the_queue_has_been_lost(world: World) -> None:
+    world.person("talks_on")
+    first = Worker(world.settings, world.store, world.network, dialogs, pace=PACE)
+    await first.start()
+    await world.until(lambda: [a for a in world.attempts() if a.state is AttemptState.IN_PROGRESS])
+    await first.close()
+    lost = list(world.settings.data_dir.rglob("outreach.sqlite3*"))
+    assert lost
+    for file in lost:
+        file.unlink()
+    await world.network.talk(world.network.calls[0], "talk")
+    async with world.worker():
+        assert (await world.until_closed()).state is SlotState.REACHED
+    assert world.network.requests == 1
+
+
 async def test_draining_ends_the_call_and_begins_no_other(world: World) -> None:
     world.person("talks_on")
     worker = Worker(world.settings, world.store, world.network, dialogs, pace=PACE)
