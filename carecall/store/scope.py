@@ -3,34 +3,35 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from sqlalchemy import FromClause, Join, Table
+from sqlalchemy import Join, Select, Table
 from sqlmodel import Session, col
-from sqlmodel.sql.expression import Select, SelectOfScalar
+from sqlmodel.sql.expression import SelectOfScalar
 
 from carecall.domain.viewer import Viewer
 from carecall.errors import StoreNotFound
-from carecall.store.tables import ApiTokenRow, CampaignRow, DayRow, RecipientRow, Row, UserRow
+from carecall.store.tables import ApiTokenRow, CampaignRow, DayRow, RecipientRow, UserRow
 
-_OWNED = (RecipientRow, CampaignRow, DayRow, ApiTokenRow, UserRow)  # what carries its organisation
+Owner = RecipientRow | CampaignRow | DayRow | ApiTokenRow | UserRow  # what carries its organisation
+_OWNERS: tuple[type[Owner], ...] = (RecipientRow, CampaignRow, DayRow, ApiTokenRow, UserRow)
 
-Query = TypeVar("Query", bound="Select[Any] | SelectOfScalar[Any]")
+Query = TypeVar("Query", bound="Select[*tuple[Any, ...]]")
 T = TypeVar("T")
 
 
-def scoped(query: Query, viewer: Viewer, *, by: type[Row] | None = None) -> Query:
+def scoped(query: Query, viewer: Viewer, *, by: type[Owner] | None = None) -> Query:
     """The query, of the viewer's organisation only.
 
     It is filtered by the first of recipient, campaign, day, API token, user that it reads from or joins; ``by`` names
     another of them. Raises TypeError for a query that reads from none: join the recipient.
     """
     tables = set(_tables(query))
-    for owner in _OWNED if by is None else (by,):
-        if getattr(owner, "__table__") in tables:  # noqa: B009
-            return query.where(col(getattr(owner, "organisation_id")) == viewer.organisation_id)  # noqa: B009
+    for owner in _OWNERS if by is None else (by,):
+        if owner.__tablename__ in tables:
+            return query.where(col(owner.organisation_id) == viewer.organisation_id)
     raise TypeError("A query of the dashboard joins what carries the organisation, such as the recipient.")
 
 
-def the(session: Session, query: "SelectOfScalar[T]", viewer: Viewer, *, by: type[Row] | None = None) -> T:
+def the(session: Session, query: SelectOfScalar[T], viewer: Viewer, *, by: type[Owner] | None = None) -> T:
     """The one that is asked for. Raises StoreNotFound when it is not there, or of another organisation."""
     found = session.exec(scoped(query, viewer, by=by)).first()
     if found is None:
@@ -38,13 +39,14 @@ def the(session: Session, query: "SelectOfScalar[T]", viewer: Viewer, *, by: typ
     return found
 
 
-def _tables(query: "Select[Any] | SelectOfScalar[Any]") -> Iterator[Table]:
-    waiting: list[FromClause] = list(query.get_final_froms())
+def _tables(query: Select[Any]) -> Iterator[str]:
+    """What the query itself reads from and joins, by name; what only a query within it reads does not count."""
+    waiting = list(query.get_children())
     while waiting:
         match waiting.pop():
             case Join() as join:
                 waiting += [join.left, join.right]
             case Table() as table:
-                yield table
+                yield table.name
             case _:
                 pass

@@ -1,0 +1,47 @@
+"""The dashboard as a part of the application."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, FastAPI
+
+from carecall.dashboard.account import add_account
+from carecall.dashboard.admin import add_admin
+from carecall.dashboard.answers import add_answers
+from carecall.dashboard.dashboard import Dashboard
+from carecall.dashboard.passwords import Passwords
+from carecall.dashboard.security import Guard
+from carecall.dashboard.sessions import Sessions
+from carecall.dashboard.sign_in import add_sign_in
+from carecall.dashboard.static_files import add_static
+from carecall.settings import Settings
+from carecall.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What pages need of the running program beside the store. None where it does not run, as in tests."""
+
+    calls_held: Callable[[], int] | None = None
+    phrases_missing: Callable[[], int | None] | None = None
+
+
+def dashboard_router(settings: Settings, store: Store, ports: Ports | None = None) -> APIRouter:
+    """All pages. ``add_dashboard`` adds what they need around them."""
+    ports = ports or Ports()
+    sessions, passwords = Sessions(settings, store), Passwords()
+    dashboard = Dashboard(settings, store, sessions.viewer)
+    router = APIRouter(include_in_schema=False)
+    add_static(router)
+    add_sign_in(router, dashboard, sessions, passwords)
+    add_account(router, dashboard, sessions, passwords)
+    add_admin(router, dashboard, passwords)
+    # One line a slice: the page modules add their routes here.
+    return router
+
+
+def add_dashboard(app: FastAPI, settings: Settings, store: Store, ports: Ports | None = None) -> None:
+    """Serves the dashboard at ``/``: its pages, the headers, the check of where requests come from, the answers."""
+    app.include_router(dashboard_router(settings, store, ports))
+    app.add_middleware(Guard, settings=settings)
+    add_answers(app, Dashboard(settings, store, Sessions(settings, store).viewer))
