@@ -73,7 +73,7 @@ class Program:
             settings,
             self.store,
             self.speech,
-            self.dialogs,
+            self.dialog,
             self._red_flags,
             self.language_model,
             self.shared_lines,
@@ -125,16 +125,17 @@ class Program:
         return missing
 
     async def open_stream(self, attempt_id: uuid.UUID, call_sid: str) -> str | None:
-        """A one-time token for the answered call of an attempt; None when it is over already."""
+        """A one-time token for the answered call of an attempt; None when it is over already, or is another call."""
         attempt = await self.store.run(self.store.attempts.get, attempt_id)
-        if attempt.state.terminal:
+        if attempt.state.terminal or attempt.provider_call_sid not in (None, call_sid):
             return None
-        if attempt.provider_call_sid != call_sid:
-            await self.store.run(self.store.attempts.advance, attempt_id, attempt.state, provider_call_sid=call_sid)
+        if attempt.provider_call_sid is None:
+            await self.store.run(self.store.outreach.placed, attempt_id, call_sid)
         return await self.store.run(self.store.stream_tokens.issue, attempt_id, STREAM_TOKEN_TTL_S, True)
 
     async def after_stream(self, attempt_id: uuid.UUID) -> Literal["hang_up", "reconnect"]:
         """What follows a media stream: the end, or another stream when it dropped and may be taken up again."""
+        await self.calls.said_goodbye(attempt_id)
         resumed = await self.store.run(self.store.outreach.resume, attempt_id, MOST_RESUMES)
         return "reconnect" if resumed else "hang_up"
 
@@ -156,7 +157,7 @@ class Program:
         """Says who called in place of the conversation, whose line is closed then."""
         try:
             attempt = await self.store.run(self.store.attempts.get, attempt_id)
-            dialog = self.dialogs[f"{attempt.dialog_id}.{attempt.dialog_language}"]
+            dialog = self.dialog(attempt.dialog_id, attempt.dialog_language)
             if self.dialer is not None:
                 await self.dialer.leave_message(call_sid, self._wording(dialog, "").voicemail(), dialog.language)
         except CareCallError as error:

@@ -7,6 +7,7 @@ import logging
 import uuid
 import zoneinfo
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from opentelemetry import metrics
@@ -33,6 +34,7 @@ from telephony.media_stream import MediaStream
 from telephony.transport import telephone_transport
 
 RESUME_WITHIN_S = 10.0  # a line that dropped is waited for so long; then the call is closed
+REPORT_WITHIN_S = 4.0  # less than the provider is kept waiting for an answer
 
 logger = logging.getLogger(__name__)
 _meter = metrics.get_meter("carecall.voice")
@@ -65,16 +67,16 @@ class HeldCalls:
         settings: Settings,
         store: Store,
         speech: Speech,
-        dialogs: Mapping[str, Dialog],
+        dialog: Callable[[str, Language], Dialog],
         red_flags: Mapping[Language, Mapping[str, RedFlag]],
         language_model: LanguageModel | None,
         shared_lines: Callable[[Dialog], tuple[str, ...]],
     ) -> None:
-        """``shared_lines`` gives a dialog's fixed lines that hold no name."""
+        """``dialog`` gives the dialog of an id and a language, ``shared_lines`` its fixed lines that hold no name."""
         self._settings = settings
         self._store = store
         self._speech = speech
-        self._dialogs = dialogs
+        self._dialog = dialog
         self._red_flags = red_flags
         self._language_model = language_model
         self._shared_lines = shared_lines
@@ -137,6 +139,17 @@ class HeldCalls:
         if talk := self._talks.get(attempt_id):
             talk.end.set()
 
+    async def said_goodbye(self, attempt_id: uuid.UUID) -> None:
+        """Returns once a call that has come to its end has its report; at once for any other.
+
+        The provider asks how to go on as soon as the line is closed, which is a moment before.
+        """
+        talk = self._talks.get(attempt_id)
+        if talk is not None and talk.manager.ended:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_WITHIN_S):
+                    await talk.line_is_down.wait()
+
     async def hung_up(self, attempt_id: uuid.UUID) -> None:
         """The telephone call is over: a line that dropped does not come back."""
         if waiting := self._waiting.pop(attempt_id, None):
@@ -174,7 +187,7 @@ class HeldCalls:
     async def _new_talk(self, attempt: AttemptRow) -> _Talk:
         store = self._store
         recipient = await store.run(store.recipients.get, attempt.recipient_id)
-        dialog = self._dialogs[f"{attempt.dialog_id}.{attempt.dialog_language}"]
+        dialog = self._dialog(attempt.dialog_id, attempt.dialog_language)
         today = datetime.datetime.now(zoneinfo.ZoneInfo(recipient.time_zone)).date()
         follow_ups = await call_memory.recall_for(store, recipient.id, dialog.language, today)
         journal = CallJournal(store, attempt.id)

@@ -248,6 +248,37 @@ async def test_a_stream_that_drops_is_taken_up_where_the_talk_stood(
         assert audio.getnframes() / audio.getframerate() > turns[-1].started_s, "all lines are on one recording"
 
 
+async def test_a_talk_that_has_come_to_its_end_is_not_taken_up_again(
+    server: RunningServer, store: Store, voice: PhraseCache
+) -> None:
+    call = await asyncio.to_thread(dialed, server, store, voice, "Alma")
+    answer = await call.answered()
+    async with call.stream(answer) as peer:
+        await call.agent_turn()
+        await call.say(peer, "I am busy now. Please call me later.")
+        await asyncio.wait_for(peer.closed(), 10)
+        after = await call.after(answer)
+    assert after is not None
+    assert after.find("Hangup") is not None
+    assert await asyncio.to_thread(store.calls.load_report, call.id) is not None
+
+
+async def test_a_call_that_is_answered_before_its_id_is_known_gets_its_line_and_no_other_call_does(
+    server: RunningServer, store: Store, voice: PhraseCache
+) -> None:
+    attempt_id = await asyncio.to_thread(store.attempts.ad_hoc, DIALOG, "Abel", Language.ENGLISH)
+    await asyncio.to_thread(store.attempts.advance, attempt_id, AttemptState.DIALING)
+    call = Telephone(server, store, voice, attempt_id)
+    async with call.stream(await call.answered()) as peer:
+        await call.agent_turn()
+        stranger = await Telephone(server, store, voice, attempt_id).answered()
+        assert stranger is not None
+        assert stranger.find("Hangup") is not None
+        await peer.hang_up()
+    assert (await asyncio.to_thread(store.attempts.get, attempt_id)).provider_call_sid == call.call_sid
+    await call.ended()
+
+
 async def test_a_person_who_hangs_up_after_a_drop_is_not_waited_for(
     server: RunningServer, store: Store, voice: PhraseCache
 ) -> None:
