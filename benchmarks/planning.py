@@ -23,9 +23,9 @@ from carecall.domain.campaign import DEFAULT_LADDER, Campaign, Schedule
 from carecall.domain.language import Language
 from carecall.outreach.planning import next_check
 from carecall.store import Store
-from carecall.store.engine import Database
+from carecall.store.engine import Database, insert_all_new
 from carecall.store.personal import Cipher
-from carecall.store.tables import ConsentSource, EnrollmentRow, RecipientRow
+from carecall.store.tables import DEFAULT_ORGANISATION, ConsentSource, EnrollmentRow, RecipientRow
 
 SECRET = "0123456789abcdef0123456789abcdef"
 DAY = date(2026, 11, 24)
@@ -67,7 +67,7 @@ def _seed(url: str, size: int) -> None:
         for portion in range(0, size, PORTION):
             people = list(_people(database.cipher, portion, min(size, portion + PORTION)))
             with database.writing() as session:
-                session.connection().execute(insert(RecipientRow), people)
+                insert_all_new(session, RecipientRow, people)
                 session.connection().execute(insert(EnrollmentRow), [_enrollment(each, campaign_id) for each in people])
     finally:
         database.close()
@@ -78,6 +78,7 @@ def _people(cipher: Cipher, first: int, end: int) -> Iterator[dict[str, Any]]:
         name, phone = f"Person {number}", f"+8210{number:08}"
         yield {
             "id": uuid.uuid4(),
+            "organisation_id": DEFAULT_ORGANISATION,
             "name": name,
             "phone": phone,
             "name_index": cipher.name_index(name),

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any, ParamSpec, TypeVar
@@ -18,17 +18,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
-from sqlmodel import Session
+from sqlmodel import Session, select
 
+from carecall.domain.triage import Urgency
 from carecall.errors import StoreError, StoreUnavailable
 from carecall.store import holder
-from carecall.store.personal import Cipher, use_cipher
-from carecall.store.tables import Channel, KeyCheckRow, Row
+from carecall.store.personal import Cipher, bind_values, use_cipher
+from carecall.store.tables import Channel, KeyCheckRow, RecipientRow, Row, UserRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
 _MIGRATION_LOCK = 4_119_988  # any number, the same in every process
 _UPGRADE = "Run 'carecall db upgrade'."
+NOT_ALL_BOUND = "carecall"  # samples of the key: some personal text may be older than the binding to rows
+ALL_BOUND = "carecall 2"
+ESCALATE_AFTER = {Urgency.EMERGENCY: timedelta(minutes=5), Urgency.URGENT: timedelta(minutes=30)}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,12 +42,18 @@ class Database:
     """A connected database. Every repository reads and writes through it, one method one transaction."""
 
     def __init__(
-        self, url: str, cipher: Cipher, clock: Callable[[], datetime], alert_channels: Sequence[Channel] = ()
+        self,
+        url: str,
+        cipher: Cipher,
+        clock: Callable[[], datetime],
+        alert_channels: Sequence[Channel] = (),
+        escalate_after: Mapping[Urgency, timedelta] = ESCALATE_AFTER,
     ) -> None:
         """Raises StoreError when the URL is not usable; connects only when first used."""
         self.cipher = cipher
         self.now = clock
         self.alert_channels = tuple(alert_channels)
+        self.escalate_after = dict(escalate_after)
         try:
             parsed = make_url(url)
             self._sqlite = parsed.get_backend_name() == "sqlite"
@@ -66,6 +76,11 @@ class Database:
         self._lock: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
         self._threads = ThreadPoolExecutor(1 if self._sqlite else 8, thread_name_prefix="carecall-store")
         self.holder = holder.enter()
+
+    def goes_on_at(self, urgency: Urgency) -> datetime | None:
+        """When an alert that is put before somebody now goes on to the next person; None: it waits."""
+        after = self.escalate_after.get(urgency)
+        return None if after is None else self.now() + after
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -129,8 +144,16 @@ class Database:
             known = session.get(KeyCheckRow, 1)
         if known is None and self.cipher.seals:
             with self.writing() as session:
-                if session.get(KeyCheckRow, 1) is None:
-                    session.add(KeyCheckRow(sample="carecall"))
+                known = session.get(KeyCheckRow, 1) or _first_key_check(session)
+        self.cipher.bound_only = known is not None and known.sample == ALL_BOUND
+
+
+def _first_key_check(session: Session) -> KeyCheckRow:
+    """Of a database that gets its first key; what it holds already was written without one."""
+    people = (session.exec(select(each).limit(1)).first() for each in (RecipientRow.id, UserRow.id))
+    row = KeyCheckRow(sample=NOT_ALL_BOUND if any(people) else ALL_BOUND)
+    session.add(row)
+    return row
 
 
 class Repository:
@@ -142,14 +165,16 @@ class Repository:
 
 def insert_new(session: Session, row: Row) -> bool:
     """Adds a row unless its key is taken, whoever else is adding it at the same moment. False when it was taken."""
-    added = _insert_new(session, type(row)).values(row.model_dump()).returning(*_table(type(row)).primary_key)
+    table = _table(type(row))
+    added = _insert_new(session, type(row)).values(bind_values(table, row.model_dump())).returning(*table.primary_key)
     return session.connection().execute(added).first() is not None
 
 
 def insert_all_new(session: Session, rows: type[Row], values: Sequence[Mapping[str, Any]]) -> None:
     """Adds rows by the values of all their columns, in one go; those whose key is taken are left out."""
     if values:
-        session.connection().execute(_insert_new(session, rows), values)
+        bound = [bind_values(_table(rows), each) for each in values]
+        session.connection().execute(_insert_new(session, rows), bound)
 
 
 def _insert_new(session: Session, rows: type[Row]) -> sqlite.Insert | postgresql.Insert:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Time,
     UniqueConstraint,
     Uuid,
+    event,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -36,7 +37,7 @@ from carecall.domain.report import Outcome
 from carecall.domain.triage import Urgency
 from carecall.domain.turn import Speaker
 from carecall.domain.viewer import Role
-from carecall.store.personal import PersonalText
+from carecall.store.personal import PersonalText, bind_to_row
 
 LIVE = (AttemptState.DIALING, AttemptState.RINGING, AttemptState.IN_PROGRESS)
 ENDED = tuple(state for state in AttemptState if state.terminal)
@@ -155,6 +156,10 @@ class Row(SQLModel):
         return f"{type(self).__name__}({', '.join(f'{key}={getattr(self, key)!s}' for key in keys)})"
 
     __str__ = __repr__
+
+
+for _moment_of_writing in ("before_insert", "before_update"):
+    event.listen(Row, _moment_of_writing, bind_to_row, propagate=True)
 
 
 def _key() -> Any:
@@ -302,6 +307,7 @@ class AttemptRow(Row, table=True):
         CheckConstraint(f"({_in(ENDED)}) = (ended_at IS NOT NULL)", name="attempt_end"),
         _unique_where("attempt_live", _in(LIVE), "recipient_id"),
         Index("attempt_of_slot", "enrollment_id", "planned_at"),
+        Index("attempt_planned", "planned_at", "id"),
         Index(
             "attempt_open",
             "planned_at",
@@ -437,6 +443,7 @@ class ReportRow(Row, table=True):
     """The report of a call."""
 
     __tablename__ = "report"
+    __table_args__ = (Index("report_written", "written_at", "attempt_id"),)
 
     attempt_id: uuid.UUID = _to("attempt.id", key=True, index=False)
     dialog_id: str = Field(sa_column=Column(String(100), nullable=False))
