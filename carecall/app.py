@@ -63,6 +63,7 @@ class Program:
             settings.database,
             secret=settings.secret_key.get_secret_value(),
             alert_channels=alerting.channels(settings),
+            escalate_after=alerting.escalate_after(settings),
         )
         self.dialer = TwilioDialer(settings) if worker else _dialer(settings)
         self.worker = _worker(settings, self.store, self.dialer, self.dialog) if worker and self.dialer else None

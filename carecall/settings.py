@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     alert_webhook_secret: SecretStr = SecretStr("")  # signs the posts
     alert_email_to: str = ""  # addresses, with commas between
     alert_email_from: str = ""
+    escalate_emergency_after_s: float = Field(300.0, ge=0)  # to the next person, unless acknowledged; 0: it stays
+    escalate_urgent_after_s: float = Field(1800.0, ge=0)
     smtp_url: SecretStr = SecretStr("")  # smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://…:465
     otlp_url: str = ""  # an OpenTelemetry collector's http endpoint; empty: nothing is exported
     otlp_trace_share: float = Field(1.0, ge=0, le=1)  # of the traces that are exported

@@ -146,7 +146,12 @@ async def _work(effective: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(each, handle)
     dialer = TwilioDialer(effective)
     secret = effective.secret_key.get_secret_value()
-    with Store.open(effective.database, secret=secret, alert_channels=alerting.channels(effective)) as store:
+    with Store.open(
+        effective.database,
+        secret=secret,
+        alert_channels=alerting.channels(effective),
+        escalate_after=alerting.escalate_after(effective),
+    ) as store:
         worker = Worker(effective, store, dialer, functools.cache(functools.partial(_dialog, effective)))
         try:
             await worker.start()

@@ -72,6 +72,15 @@ def channels(settings: Settings) -> tuple[Channel, ...]:
     return tuple(channel for channel, address in configured.items() if address)
 
 
+def escalate_after(settings: Settings) -> dict[Urgency, timedelta]:
+    """After how long an alert that nobody acknowledged goes on to the next person."""
+    seconds = {
+        Urgency.EMERGENCY: settings.escalate_emergency_after_s,
+        Urgency.URGENT: settings.escalate_urgent_after_s,
+    }
+    return {urgency: timedelta(seconds=after_s) for urgency, after_s in seconds.items() if after_s}
+
+
 async def deliver_due(
     store: Store,
     settings: Settings,
@@ -247,7 +256,7 @@ def mail(delivery: Delivery, settings: Settings, at: datetime) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["Subject"] = f"[CareCall] {f'{korean} 알림'.strip()} · {english} alert"
     message["From"] = settings.alert_email_from
-    message["To"] = ", ".join(settings.alert_addresses)
+    message["To"] = delivery.to or ", ".join(settings.alert_addresses)
     message["Date"] = format_datetime(at)
     message["Message-ID"] = f"<{delivery.id}@{settings.alert_email_from.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from carecall.domain.triage import Urgency
 from carecall.errors import StoreError
 from carecall.store.engine import Database, Repository
-from carecall.store.tables import AlertDeliveryRow, AlertRow, AttemptRow, Channel
+from carecall.store.tables import AlertDeliveryRow, AlertRow, AttemptRow, Channel, UserRow
 
 _DELIVERED = (Urgency.EMERGENCY, Urgency.URGENT)
 _ERROR_LENGTH = 200
@@ -29,13 +29,16 @@ class Delivery:
     urgency: Urgency
     reason: str
     raised_at: datetime
+    to: str = ""  # the address of whom an alert went on to; empty: the addresses of the installation
 
 
 def send_out(session: Session, database: Database, alert: AlertRow) -> None:
     """Puts an alert that cannot wait on its way, once a channel, in the transaction that raises it."""
     if alert.urgency not in _DELIVERED or not database.alert_channels:
         return
-    query = select(AlertDeliveryRow.channel).where(AlertDeliveryRow.alert_id == alert.id)
+    query = select(AlertDeliveryRow.channel).where(
+        AlertDeliveryRow.alert_id == alert.id, col(AlertDeliveryRow.user_id).is_(None)
+    )
     known = set(session.exec(query))
     for channel in database.alert_channels:
         if channel not in known:
@@ -57,9 +60,10 @@ class Deliveries(Repository):
             if session.exec(any_due.limit(1)).first() is None:
                 return []
         query = (
-            select(AlertDeliveryRow, AlertRow, AttemptRow.recipient_id)
+            select(AlertDeliveryRow, AlertRow, AttemptRow.recipient_id, UserRow)
             .join(AlertRow, col(AlertRow.id) == AlertDeliveryRow.alert_id)
             .join(AttemptRow, col(AttemptRow.id) == AlertRow.attempt_id)
+            .outerjoin(UserRow, col(UserRow.id) == AlertDeliveryRow.user_id)
             .where(due)
             .order_by((col(AlertRow.urgency) == Urgency.EMERGENCY).desc(), col(AlertDeliveryRow.next_try_at))
             .limit(limit)
@@ -67,7 +71,7 @@ class Deliveries(Repository):
         )
         with self._database.writing() as session:
             rows = session.exec(query).all()
-            for row, _, _ in rows:
+            for row, *_ in rows:
                 row.next_try_at = now + timedelta(seconds=hold_s)
             return [
                 Delivery(
@@ -81,8 +85,9 @@ class Deliveries(Repository):
                     alert.urgency,
                     alert.reason,
                     alert.raised_at,
+                    user.email if user is not None else "",
                 )
-                for row, alert, recipient_id in rows
+                for row, alert, recipient_id, user in rows
             ]
 
     def delivered(self, delivery_id: uuid.UUID) -> None:

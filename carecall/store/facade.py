@@ -5,26 +5,30 @@ import functools
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from carecall.domain.report import Report
-from carecall.domain.triage import Alert
+from carecall.domain.triage import Alert, Urgency
 from carecall.domain.turn import Turn
 from carecall.errors import StoreError, StoreUnavailable
+from carecall.store.api_tokens import ApiTokens
 from carecall.store.attempts import Attempts
 from carecall.store.audit import Audit
 from carecall.store.calls import Calls
 from carecall.store.care import Care
-from carecall.store.engine import Database
+from carecall.store.days import Days
+from carecall.store.engine import ESCALATE_AFTER, Database
 from carecall.store.memories import Memories
+from carecall.store.news import NewsOfAll
 from carecall.store.outreach import Outreach
 from carecall.store.people import People
 from carecall.store.personal import Cipher
 from carecall.store.recipients import Recipients
 from carecall.store.stream_tokens import StreamTokens
 from carecall.store.tables import Channel
+from carecall.store.users import Users
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,7 +59,11 @@ class Store:
         self.memories = Memories(database)
         self.stream_tokens = StreamTokens(database)
         self.audit = Audit(database)
+        self.days = Days(database)
+        self.news = NewsOfAll(database)
+        self.users = Users(database)
         self.care = Care(database)
+        self.api_tokens = ApiTokens(database)
 
     @classmethod
     def open(
@@ -66,13 +74,15 @@ class Store:
         upgrade: bool = False,
         clock: Callable[[], datetime] = _utc_now,
         alert_channels: Sequence[Channel] = (),
+        escalate_after: Mapping[Urgency, timedelta] = ESCALATE_AFTER,
     ) -> Self:
         """Opens the database, made and migrated when ``upgrade`` is set. Without a secret nothing is encrypted.
 
-        Alerts that cannot wait are put on their way to the channels as they are raised.
+        Alerts that cannot wait are put on their way to the channels as they are raised, and go on to the next person
+        ``escalate_after`` that, unless acknowledged.
         Raises StoreError, with the mend, when it cannot be reached, is at another revision or has another key.
         """
-        database = Database(url, Cipher(secret), clock, alert_channels)
+        database = Database(url, Cipher(secret), clock, alert_channels, escalate_after)
         try:
             if upgrade:
                 database.upgrade()

@@ -19,16 +19,18 @@ def remember(
     *,
     subject: str = "",
     words: str = "",
+    id_: uuid.UUID | None = None,
     **details: Detail,
 ) -> None:
     """An entry in the transaction that does what it tells of.
 
     ``actor`` is the viewer, or the part of the program. ``subject`` is like ``alert:ID``. ``words`` are what somebody
-    wrote, and are encrypted; ``details`` carry nothing personal.
+    wrote, and are encrypted; ``details`` carry nothing personal. ``id_`` is the entry's id, when it has one before.
     """
     by = actor if isinstance(actor, str) else str(actor.user_id)
     session.add(
         HistoryRow(
+            id=id_ or uuid.uuid4(),
             recipient_id=recipient_id,
             at=database.now(),
             actor=by,

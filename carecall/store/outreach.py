@@ -7,6 +7,7 @@ from sqlmodel import col, delete, select
 from carecall.store.deliveries import Deliveries, Delivery
 from carecall.store.dialing import Dialing, DialStart, Followed, Fresh, NotNow, Over, Placed, Unknown
 from carecall.store.engine import Repository, insert_new
+from carecall.store.escalation import Escalations
 from carecall.store.inbound import Inbound
 from carecall.store.planning import Planning
 from carecall.store.tables import WebhookReceiptRow, WorkerRow
@@ -61,5 +62,5 @@ class Receipts(Repository):
             return session.get(WebhookReceiptRow, digest) is not None
 
 
-class Outreach(Planning, Dialing, Inbound, Tasks, Deliveries, Workers, Receipts):
+class Outreach(Planning, Dialing, Inbound, Tasks, Deliveries, Escalations, Workers, Receipts):
     """All of them on one database."""

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlmodel import Session, col, delete, select
 
@@ -10,6 +9,7 @@ from carecall.domain.finding import Evidence, Finding
 from carecall.domain.report import Report
 from carecall.domain.triage import Alert
 from carecall.store.codec import dump_notes, dump_value, load_notes, load_value
+from carecall.store.days import tell_day_of
 from carecall.store.deliveries import send_out
 from carecall.store.engine import Database
 from carecall.store.tables import AlertRow, AttemptRow, EvidenceRow, FindingRow, ReportRow, ValueKind
@@ -52,9 +52,11 @@ def write_report(session: Session, database: Database, attempt: AttemptRow, repo
     for position, alert in enumerate(report.alerts):
         alert_row = raised.get(alert.code)
         if alert_row is None:
-            alert_row = _alert_row(attempt.id, alert, now)
+            alert_row = _alert_row(database, attempt.id, alert)
             session.add(alert_row)
         else:
+            if alert.urgency.rank < alert_row.urgency.rank and alert_row.acknowledged_at is None:
+                alert_row.escalate_at = database.goes_on_at(alert.urgency)
             alert_row.urgency, alert_row.reason = alert.urgency, alert.reason
             session.exec(delete(EvidenceRow).where(col(EvidenceRow.alert_id) == alert_row.id))
         alert_row.position = position
@@ -65,19 +67,28 @@ def write_report(session: Session, database: Database, attempt: AttemptRow, repo
     for alert_row in alert_rows:
         send_out(session, database, alert_row)
     attempt.outcome = report.outcome
+    tell_day_of(session, attempt)
 
 
 def write_alert(session: Session, database: Database, attempt_id: uuid.UUID, alert: Alert) -> None:
     """Adds an alert that stands in no report yet."""
-    row = _alert_row(attempt_id, alert, database.now())
+    row = _alert_row(database, attempt_id, alert)
     session.add(row)
     session.flush()
     send_out(session, database, row)
     session.add_all(_evidence_rows(alert.evidence, alert_id=row.id))
+    tell_day_of(session, session.get_one(AttemptRow, attempt_id))
 
 
-def _alert_row(attempt_id: uuid.UUID, alert: Alert, now: datetime) -> AlertRow:
-    return AlertRow(attempt_id=attempt_id, code=alert.code, urgency=alert.urgency, reason=alert.reason, raised_at=now)
+def _alert_row(database: Database, attempt_id: uuid.UUID, alert: Alert) -> AlertRow:
+    return AlertRow(
+        attempt_id=attempt_id,
+        code=alert.code,
+        urgency=alert.urgency,
+        reason=alert.reason,
+        raised_at=database.now(),
+        escalate_at=database.goes_on_at(alert.urgency),
+    )
 
 
 def _evidence_rows(

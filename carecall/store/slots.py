@@ -11,6 +11,7 @@ from carecall.domain.campaign import Ending, HumanStep, Ladder, TaskKind
 from carecall.domain.enrollment import PastAttempt, Reason
 from carecall.domain.progress import DialRecord, ending_of
 from carecall.store.codec import parse_ladder
+from carecall.store.days import tell_day
 from carecall.store.tables import (
     AttemptRow,
     CampaignRow,
@@ -103,6 +104,7 @@ def hand_over(
     if reason in _WRONG_NUMBER and human.kind is not TaskKind.CHECK_NUMBER:
         check = HumanStep(TaskKind.CHECK_NUMBER, human.within)
         add_task(session, slot, check, NO_STEP, reason, now, attempt_id=attempt_id)
+    tell_day(session, session.get_one(EnrollmentRow, slot.enrollment_id).recipient_id, slot.due_at)
 
 
 def step_of(ladder: Ladder, step: int) -> HumanStep:
@@ -152,6 +154,7 @@ def reached_by_their_own_call(session: Session, attempt: AttemptRow, now: dateti
             )
             .values(closed_at=now)
         )
+        tell_day(session, attempt.recipient_id, slot.due_at)
 
 
 def look_again(enrollments: Iterable[EnrollmentRow], now: datetime) -> None:
