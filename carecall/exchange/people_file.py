@@ -3,9 +3,10 @@
 import difflib
 import functools
 import re
+import unicodedata
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +17,7 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 from carecall.domain.language import Language
 from carecall.errors import ImportFileError
-from carecall.exchange.table_file import Line, Table, read_table, unprinted
+from carecall.exchange.table_file import FileInMemory, Line, Table, read_table, unprinted
 from carecall.store.people import Person
 from carecall.store.tables import ConsentSource
 
@@ -98,6 +99,8 @@ class Problem:
     line: int
     column: str  # empty: the line as a whole
     message: str
+    code: str = ""  # of the trouble, and what the message tells beside it, for other languages
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,16 @@ class PeopleFile:
     columns: frozenset[Column]
 
 
+def check_person(cells: Mapping[Column, str], defaults: Defaults, now: datetime) -> tuple[Person | None, list[Problem]]:
+    """One person as typed into a form: checked as a line of a list is. There is a person when there is no problem."""
+    line = Line(1, tuple(unicodedata.normalize("NFC", cell.strip()) for cell in cells.values()))
+    checked = _Line(line, len(cells), {column: place for place, column in enumerate(cells)}, defaults, now)
+    person = checked.person()
+    return (None if checked.problems else person), checked.problems
+
+
 def read_people(
-    path: Path,
+    file: Path | FileInMemory,
     defaults: Defaults,
     *,
     now: datetime,
@@ -124,7 +135,7 @@ def read_people(
         raise ImportFileError(f"{defaults.country!r} is not a country: say its two letters, such as --country KR.")
     if defaults.time_zone is not None and (trouble := _zone_trouble(defaults.time_zone)):
         raise ImportFileError(f"time zone {trouble}.")
-    table = read_table(path, lambda heading: _plain(heading) in _COLUMN_OF, sheet=sheet, encoding=encoding)
+    table = read_table(file, lambda heading: _plain(heading) in _COLUMN_OF, sheet=sheet, encoding=encoding)
     places = _columns(table, defaults)
     people: dict[int, Person] = {}
     problems: list[Problem] = []
@@ -135,7 +146,8 @@ def read_people(
         if person is not None:
             first = seen.setdefault((person.name, person.phone), line.number)
             if first != line.number:
-                checked.wrong(None, f"the same name and phone as in line {first}; keep one of them")
+                message = f"the same name and phone as in line {first}; keep one of them"
+                checked.wrong(None, "twice", message, line=str(first))
         problems += checked.problems
         if person is not None and not checked.problems:
             people[line.number] = person
@@ -184,13 +196,17 @@ class _Line:
         self._now = now
         self.problems: list[Problem] = []
 
-    def wrong(self, column: Column | None, message: str) -> None:
-        self.problems.append(Problem(self._line.number, column or "", message))
+    def wrong(self, column: Column | None, code: str, message: str, **values: str) -> None:
+        self.problems.append(Problem(self._line.number, column or "", message, code, values))
 
     def person(self) -> Person | None:
         """The person, when name and number are good; there may be problems besides."""
         if any(self._line.cells[self._width :]):
-            self.wrong(None, "more cells than columns; a comma inside a cell needs quotation marks around the cell")
+            self.wrong(
+                None,
+                "more_cells",
+                "more cells than columns; a comma inside a cell needs quotation marks around the cell",
+            )
         name = self._name()
         number = self._phone()
         zone = self._time_zone(number)
@@ -217,10 +233,11 @@ class _Line:
         place = self._places.get(column)
         text = self._line.cells[place] if place is not None and place < len(self._line.cells) else ""
         if len(text) > _LONGEST.get(column, _LONGEST_OTHER):
-            self.wrong(column, f"{column} is longer than {_LONGEST.get(column, _LONGEST_OTHER)} characters")
+            most = str(_LONGEST.get(column, _LONGEST_OTHER))
+            self.wrong(column, "too_long", f"{column} is longer than {most} characters", most=most)
             return ""
         if unprinted(text) or (column is not Column.NOTES and re.search(r"[\t\r\n]", text)):
-            self.wrong(column, f"{column} has control characters or line breaks; type it anew")
+            self.wrong(column, "control_characters", f"{column} has control characters or line breaks; type it anew")
             return ""
         return text
 
@@ -231,9 +248,9 @@ class _Line:
     def _name(self) -> str:
         name = " ".join(self._text(Column.NAME).split())
         if not name and self._fine(Column.NAME):
-            self.wrong(Column.NAME, "name is missing")
+            self.wrong(Column.NAME, "name_missing", "name is missing")
         elif name and not any(character.isalpha() for character in name):
-            self.wrong(Column.NAME, "name has no letters; it is spoken in the call")
+            self.wrong(Column.NAME, "name_without_letters", "name has no letters; it is spoken in the call")
             return ""
         return name
 
@@ -241,12 +258,13 @@ class _Line:
         text = self._text(Column.PHONE)
         if not text:
             if self._fine(Column.PHONE):
-                self.wrong(Column.PHONE, "phone is missing")
+                self.wrong(Column.PHONE, "phone_missing", "phone is missing")
             return None
-        shown = f"phone '…{text[-2:]}'"
+        end = f"…{text[-2:]}"
+        shown = f"phone '{end}'"
         if re.fullmatch(r"\d+([.,]\d+)?E\+?\d+", text, re.IGNORECASE):
             mend = "format the column as text in the spreadsheet program, and type the number again"
-            self.wrong(Column.PHONE, f"{shown} was rounded; {mend}")
+            self.wrong(Column.PHONE, "phone_rounded", f"{shown} was rounded; {mend}", end=end)
             return None
         try:
             number = phonenumbers.parse(text, self._defaults.country)
@@ -254,13 +272,15 @@ class _Line:
             number = None
         if number is None or not phonenumbers.is_valid_number(number) or number.extension:
             country = "" if self._defaults.country else ", or say --country KR"
-            self.wrong(Column.PHONE, f"{shown} is not a number that can be called; {_EXAMPLE}{country}")
+            message = f"{shown} is not a number that can be called; {_EXAMPLE}{country}"
+            self.wrong(Column.PHONE, "phone_wrong", message, end=end)
             return None
         if phonenumbers.number_type(number) in (
             phonenumbers.PhoneNumberType.PREMIUM_RATE,
             phonenumbers.PhoneNumberType.SHARED_COST,
         ):
-            self.wrong(Column.PHONE, f"{shown} is a number that costs extra; write the person's own")
+            message = f"{shown} is a number that costs extra; write the person's own"
+            self.wrong(Column.PHONE, "phone_costs", message, end=end)
             return None
         return number
 
@@ -270,9 +290,10 @@ class _Line:
         if known is not None:
             return Language(known)
         if text:
-            self.wrong(Column.LANGUAGE, f"language {_shown(text)} is not spoken here; write ko or en")
+            message = f"language {_shown(text)} is not spoken here; write ko or en"
+            self.wrong(Column.LANGUAGE, "language_unknown", message, text=_shown(text))
         elif self._defaults.language is None and self._fine(Column.LANGUAGE):
-            self.wrong(Column.LANGUAGE, "language is missing; write ko or en")
+            self.wrong(Column.LANGUAGE, "language_missing", "language is missing; write ko or en")
         return self._defaults.language or Language.KOREAN
 
     def _time_zone(self, number: phonenumbers.PhoneNumber | None) -> ZoneInfo | None:
@@ -280,7 +301,7 @@ class _Line:
         if text:
             trouble = _zone_trouble(text)
             if trouble:
-                self.wrong(Column.TIME_ZONE, f"time_zone {trouble}")
+                self.wrong(Column.TIME_ZONE, "zone_unknown", f"time_zone {trouble}", text=_shown(text))
                 return None
             return ZoneInfo(text)
         if not self._fine(Column.TIME_ZONE):
@@ -293,7 +314,8 @@ class _Line:
         if len(zones) == 1 and not _zone_trouble(zones[0]):
             return ZoneInfo(zones[0])
         mend = "write it, such as America/New_York, or say --time-zone for all"
-        self.wrong(Column.TIME_ZONE, f"time_zone is missing, and +{number.country_code} has several; {mend}")
+        message = f"time_zone is missing, and +{number.country_code} has several; {mend}"
+        self.wrong(Column.TIME_ZONE, "zone_missing", message)
         return None
 
     def _consent(self, zone: ZoneInfo | None) -> tuple[datetime | None, bool, ConsentSource | None]:
@@ -301,7 +323,8 @@ class _Line:
         source_text = self._text(Column.CONSENT_SOURCE)
         known_source = _SOURCE_OF.get(_plain(source_text))
         if source_text and known_source is None:
-            self.wrong(Column.CONSENT_SOURCE, f"consent_source {_shown(source_text)} is neither written nor spoken")
+            message = f"consent_source {_shown(source_text)} is neither written nor spoken"
+            self.wrong(Column.CONSENT_SOURCE, "source_unknown", message, text=_shown(source_text))
         if not text:
             return None, False, None
         word = _CONSENT_OF.get(_plain(text))
@@ -311,10 +334,10 @@ class _Line:
         if word is None and day is None:
             return None, False, None
         if not source_text and self._fine(Column.CONSENT_SOURCE):
-            self.wrong(Column.CONSENT_SOURCE, "consent_source is missing; write written or spoken")
+            self.wrong(Column.CONSENT_SOURCE, "source_missing", "consent_source is missing; write written or spoken")
         given = self._now if day is None else datetime.combine(day, time(), zone or UTC)
         if given > self._now:
-            self.wrong(Column.CONSENT, f"consent on {day} is in the future")
+            self.wrong(Column.CONSENT, "consent_ahead", f"consent on {day} is in the future", day=str(day))
         return given, False, ConsentSource(known_source) if known_source else None
 
     def _hours(self) -> tuple[time | None, time | None]:
@@ -322,9 +345,11 @@ class _Line:
         if not self._fine(Column.OPENS) or not self._fine(Column.CLOSES):
             return None, None
         if (opens is None) != (closes is None):
-            self.wrong(Column.OPENS, "of opens and closes only one is given; a person's hours need both")
+            self.wrong(
+                Column.OPENS, "half_of_hours", "of opens and closes only one is given; a person's hours need both"
+            )
         elif opens is not None and closes is not None and closes <= opens:
-            self.wrong(Column.CLOSES, f"closes {closes:%H:%M} is not after opens {opens:%H:%M}")
+            self.wrong(Column.CLOSES, "closes_first", f"closes {closes:%H:%M} is not after opens {opens:%H:%M}")
         return opens, closes
 
     def _time(self, column: Column) -> time | None:
@@ -333,7 +358,8 @@ class _Line:
             return None
         parsed = _time_of_day(text)
         if parsed is None:
-            self.wrong(column, f"{column} {_shown(text)} is not a time of day; write it as 09:30")
+            message = f"{column} {_shown(text)} is not a time of day; write it as 09:30"
+            self.wrong(column, "no_time", message, text=_shown(text))
         return parsed
 
     def _patience(self) -> float | None:
@@ -343,14 +369,15 @@ class _Line:
         if re.fullmatch(r"\d{1,2}([.,]\d{1,6})?", text) and float(text.replace(",", ".")) <= MAX_PATIENCE_S:
             return float(text.replace(",", "."))
         message = f"patience_s {_shown(text)} is not a number of seconds from 0 to {MAX_PATIENCE_S:g}"
-        self.wrong(Column.PATIENCE_S, message)
+        self.wrong(Column.PATIENCE_S, "patience", message, text=_shown(text), most=f"{MAX_PATIENCE_S:g}")
         return None
 
     def _last_day(self, zone: ZoneInfo | None) -> date | None:
         text = self._text(Column.LAST_DAY)
         day = self._date(Column.LAST_DAY, text, "write it as 2026-11-22") if text else None
         if day is not None and day < self._now.astimezone(zone or UTC).date():
-            self.wrong(Column.LAST_DAY, f"last_day {day} is over; leave it empty for as long as the campaign lasts")
+            message = f"last_day {day} is over; leave it empty for as long as the campaign lasts"
+            self.wrong(Column.LAST_DAY, "day_is_over", message, day=str(day))
         return day
 
     def _date(self, column: Column, text: str, mend: str) -> date | None:
@@ -362,7 +389,7 @@ class _Line:
                 return date(int(match[1]), int(match[2]), int(match[3]))
         except ValueError:
             pass
-        self.wrong(column, f"{column} {_shown(text)} is not a day; {mend}")
+        self.wrong(column, "no_day", f"{column} {_shown(text)} is not a day; {mend}", text=_shown(text))
         return None
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from carecall.exchange.people_file import OF_THE_CAMPAIGN, Column, Defaults, Peo
 from carecall.exchange.table_file import Line, write_csv
 from carecall.store import Store
 from carecall.store.people import Fate, Person, Refusal
+from carecall.store.tables import DEFAULT_ORGANISATION
 
 Track = Callable[[Sequence[Line]], Iterator[Line]]
 
@@ -29,6 +31,7 @@ class Options:
     sheet: str = ""
     encoding: str = ""
     defaults: Defaults = field(default_factory=Defaults)
+    organisation_id: uuid.UUID = DEFAULT_ORGANISATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def import_people(
     Problems are in the result, all of them. Raises ImportFileError when the file as a whole cannot be imported, and
     StoreError when there is no such campaign or the database refuses.
     """
-    campaign = store.people.campaign(options.campaign) if options.campaign else None
+    campaign = store.people.campaign(options.campaign, options.organisation_id) if options.campaign else None
     now = datetime.now(UTC)
     if campaign is not None and campaign.ends_on is not None and campaign.ends_on < now.date():
         raise ImportFileError(f"The campaign {campaign.name!r} ended on {campaign.ends_on}: nobody can be enrolled.")
@@ -71,7 +74,7 @@ def import_people(
         path, options.defaults, now=now, sheet=options.sheet, encoding=options.encoding, progress=reading
     )
     if campaign is None:
-        _refuse_what_a_campaign_keeps(file)
+        refuse_what_a_campaign_keeps(file)
     people = list(file.people.values())
     dry_run = options.dry_run or (bool(file.problems) and not options.skip_wrong)
     with contextlib.ExitStack() as stack:
@@ -86,9 +89,10 @@ def import_people(
             dry_run=dry_run,
             actor=actor,
             progress=lambda done: writing(done, len(people)),
+            organisation_id=options.organisation_id,
         )
         refused = [
-            _refusal(number, person, fate)
+            refusal_of(number, person, fate)
             for (number, person), fate in zip(file.people.items(), fates, strict=True)
             if fate.refusal is not None
         ]
@@ -98,7 +102,8 @@ def import_people(
     return _result(file, people, fates, problems, written, rejected_file, enrolls=campaign is not None)
 
 
-def _refuse_what_a_campaign_keeps(file: PeopleFile) -> None:
+def refuse_what_a_campaign_keeps(file: PeopleFile) -> None:
+    """Raises ImportFileError for a list with columns that nobody can be told of who is put into no campaign."""
     held = [column for column in OF_THE_CAMPAIGN if column in file.columns]
     if held:
         raise ImportFileError(
@@ -107,18 +112,21 @@ def _refuse_what_a_campaign_keeps(file: PeopleFile) -> None:
         )
 
 
-def _refusal(line: int, person: Person, fate: Fate) -> Problem:
+def refusal_of(line: int, person: Person, fate: Fate) -> Problem:
+    """Why the person of a line, whose fate is to be refused, is not taken in."""
     match fate.refusal:
         case Refusal.OPTED_OUT:
-            number = f"phone '…{person.phone[-2:]}'"
-            return Problem(line, Column.PHONE, f"{number} belongs to somebody who asked not to be called; take it out")
+            end = f"…{person.phone[-2:]}"
+            message = f"phone '{end}' belongs to somebody who asked not to be called; take it out"
+            return Problem(line, Column.PHONE, message, "opted_out", {"end": end})
         case Refusal.CONSENT_RECORDED:
             mend = f"if they want no calls: carecall people opt-out {fate.known}"
-            return Problem(line, Column.CONSENT, f"consent is recorded, and this line says no; {mend}")
+            message = f"consent is recorded, and this line says no; {mend}"
+            return Problem(line, Column.CONSENT, message, "consent_recorded")
         case _:
             fields = ", ".join(fate.changes)
             message = f"known already, with another {fields}; say --update to record what this line says"
-            return Problem(line, fate.changes[0] if fate.changes else "", message)
+            return Problem(line, fate.changes[0] if fate.changes else "", message, "differs", {"fields": fields})
 
 
 def _result(
@@ -174,28 +182,31 @@ class _Aside:
 
     def keep(self, file: PeopleFile, problems: Sequence[Problem]) -> Path:
         """Writes the lines with their reasons in a last column."""
-        reasons: dict[int, list[str]] = {}
-        for problem in problems:
-            reasons.setdefault(problem.line, []).append(problem.message)
-        old = [place for place, cell in enumerate(file.table.heading.cells) if cell.casefold() == Column.REASON]
-        width = len(file.table.heading.cells)
-
-        def row(cells: Sequence[str], reason: str) -> list[str]:
-            padded = [*cells, *[""] * (width - len(cells))]
-            return [*[cell for place, cell in enumerate(padded) if place not in old], reason]
-
-        lines = [
-            row(line.cells, "; ".join(reasons[line.number])) for line in file.table.lines if line.number in reasons
-        ]
         try:
-            write_csv(self._file, [row(file.table.heading.cells, Column.REASON), *lines])
+            write_csv(self._file, rejected_rows(file, problems))
             self._file.close()
             os.replace(self._name, self._target)
         except OSError as error:
-            numbers = ", ".join(map(str, sorted(reasons)))
+            numbers = ", ".join(map(str, sorted({problem.line for problem in problems})))
             raise ImportFileError(
                 f"The good lines are imported, but {self._target} could not be written ({error.strerror}). "
                 f"Wrong lines: {numbers}."
             ) from None
         self._kept = True
         return self._target
+
+
+def rejected_rows(file: PeopleFile, problems: Sequence[Problem]) -> list[list[str]]:
+    """The headings and the lines with problems, as they were written, with the reasons in a last column."""
+    reasons: dict[int, list[str]] = {}
+    for problem in problems:
+        reasons.setdefault(problem.line, []).append(problem.message)
+    old = [place for place, cell in enumerate(file.table.heading.cells) if cell.casefold() == Column.REASON]
+    width = len(file.table.heading.cells)
+
+    def row(cells: Sequence[str], reason: str) -> list[str]:
+        padded = [*cells, *[""] * (width - len(cells))]
+        return [*[cell for place, cell in enumerate(padded) if place not in old], reason]
+
+    lines = [row(line.cells, "; ".join(reasons[line.number])) for line in file.table.lines if line.number in reasons]
+    return [row(file.table.heading.cells, Column.REASON), *lines]

@@ -9,7 +9,7 @@ import unicodedata
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import TextIO
@@ -34,6 +34,14 @@ Knows = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class FileInMemory:
+    """A file that was sent, and lies on no disk."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A row of the table that is not blank."""
 
@@ -50,14 +58,14 @@ class Table:
     lines: tuple[Line, ...]
 
 
-def read_table(path: Path, knows: Knows, *, sheet: str = "", encoding: str = "") -> Table:
+def read_table(file: Path | FileInMemory, knows: Knows, *, sheet: str = "", encoding: str = "") -> Table:
     """Reads a CSV or XLSX file, told apart by what is in it.
 
     The separator of a CSV file is the one that makes most headings known. Cells are text without space around it, in
     composed characters; dates and times as ISO; a formula is its text. Raises ImportFileError with one line.
     """
-    name = os.fsencode(path.name).decode(errors="replace")
-    raw = _read(path, name)
+    name = os.fsencode(file.name).decode(errors="replace")
+    raw = _read(file, name)
     if raw.startswith(_OLD_EXCEL):
         raise ImportFileError(
             f"{name} is an old Excel workbook, or one with a password: save it as .xlsx without one, or as CSV UTF-8."
@@ -88,10 +96,13 @@ def unprinted(text: str) -> bool:
     return _UNPRINTED.search(text) is not None
 
 
-def _read(path: Path, name: str) -> bytes:
+def _read(file: Path | FileInMemory, name: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        if isinstance(file, FileInMemory):
+            raw = file.content
+        else:
+            with file.open("rb") as opened:
+                raw = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise ImportFileError(f"{name} cannot be read: {error.strerror}.") from None
     if len(raw) > MAX_BYTES:

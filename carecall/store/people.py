@@ -7,15 +7,24 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from typing import TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import and_, text
 from sqlmodel import Session, col, select
 
 from carecall.domain.language import Language
-from carecall.errors import StoreError
+from carecall.errors import StoreError, StoreNotFound
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Database
+from carecall.store.history import remember
 from carecall.store.recipients import new_recipient
-from carecall.store.tables import AttemptRow, CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
+from carecall.store.tables import (
+    DEFAULT_ORGANISATION,
+    AttemptRow,
+    CampaignRow,
+    ConsentSource,
+    EnrollmentRow,
+    HistoryKind,
+    RecipientRow,
+)
 
 _AT_ONCE = 500  # values in one query, rows in one flush
 _IMPORT_LOCK = 4_119_989  # any number, the same in every process
@@ -74,11 +83,13 @@ class People:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def campaign(self, name: str) -> CampaignRow:
-        """Raises StoreError, naming those there are, when there is none of this name."""
+    def campaign(self, name: str, organisation_id: uuid.UUID = DEFAULT_ORGANISATION) -> CampaignRow:
+        """Raises StoreError, naming those there are, when the organisation has none of this name."""
+        query = select(CampaignRow).where(
+            ~col(CampaignRow.name).startswith(_AD_HOC), CampaignRow.organisation_id == organisation_id
+        )
         with self._database.reading() as session:
-            query = select(CampaignRow).where(~col(CampaignRow.name).startswith(_AD_HOC)).order_by(CampaignRow.name)
-            rows = session.exec(query).all()
+            rows = session.exec(query.order_by(CampaignRow.name)).all()
         for row in rows:
             if row.name == name:
                 return row
@@ -95,29 +106,37 @@ class People:
         dry_run: bool = False,
         actor: str = PROGRAM,
         progress: Callable[[int], None] = lambda _done: None,
+        organisation_id: uuid.UUID = DEFAULT_ORGANISATION,
     ) -> list[Fate]:
         """Takes people in and enrolls them in the campaign, in one transaction; gives what became of each, in order.
 
-        Known people are those of the same name and number; what is recorded of them changes only with ``update``. When
-        one is refused nobody is taken in, unless ``skip_refused``; with ``dry_run`` nobody is. Raises StoreError.
+        Known people are those of the organisation of the same name and number; what is recorded of them changes only
+        with ``update``. When one is refused nobody is taken in, unless ``skip_refused``; with ``dry_run`` nobody is.
+        Raises StoreError.
         """
         keys = [self.key(person) for person in people]
         if len(set(keys)) < len(keys):
             raise StoreError("The list names the same person twice.")
         if dry_run:
             with self._database.reading() as session:
-                return _Look(session, keys, campaign_id).fates(people, update)
+                return _Look(session, keys, campaign_id, organisation_id).fates(people, update)
         with self._database.writing() as session:
             _one_at_a_time(session)
-            look = _Look(session, keys, campaign_id)
+            look = _Look(session, keys, campaign_id, organisation_id)
             fates = look.fates(people, update)
             if skip_refused or not any(fate.refusal for fate in fates):
-                self._write(session, look, people, fates, campaign_id, actor, progress)
+                self._write(session, look, people, fates, actor, progress)
             return fates
 
-    def listed(self, campaign_id: uuid.UUID | None = None) -> list[Listed]:
-        """Everybody, or who is in a campaign, in the order in which they came."""
-        query = select(RecipientRow).order_by(col(RecipientRow.created_at), col(RecipientRow.id))
+    def listed(
+        self, campaign_id: uuid.UUID | None = None, organisation_id: uuid.UUID = DEFAULT_ORGANISATION
+    ) -> list[Listed]:
+        """Everybody of the organisation, or who is in a campaign, in the order in which they came."""
+        query = (
+            select(RecipientRow)
+            .where(RecipientRow.organisation_id == organisation_id)
+            .order_by(col(RecipientRow.created_at), col(RecipientRow.id))
+        )
         if campaign_id is not None:
             of_campaign = select(EnrollmentRow.recipient_id).where(EnrollmentRow.campaign_id == campaign_id)
             query = query.where(col(RecipientRow.id).in_(of_campaign))
@@ -156,7 +175,6 @@ class People:
         look: "_Look",
         people: Sequence[Person],
         fates: Sequence[Fate],
-        campaign_id: uuid.UUID | None,
         actor: str,
         progress: Callable[[int], None],
     ) -> None:
@@ -164,16 +182,16 @@ class People:
         for person, fate in wanted:
             if fate.known is not None and (fate.changes or fate.consents):
                 self._change(session, look, person, fate, actor)
-        now = self._database.now()
+        now, campaign = self._database.now(), look.campaign
         for start in range(0, len(wanted), _AT_ONCE):
             enrolled: list[EnrollmentRow] = []
             for person, fate in wanted[start : start + _AT_ONCE]:
-                recipient_id = fate.known or self._add(session, person, actor)
-                if campaign_id is not None and fate.enrolls:
+                recipient_id = fate.known or self._add(session, person, actor, look.organisation_id)
+                if campaign is not None and fate.enrolls:
                     enrolled.append(
                         EnrollmentRow(
                             recipient_id=recipient_id,
-                            campaign_id=campaign_id,
+                            campaign_id=campaign.id,
                             consent_at=person.consent_at,
                             consent_source=person.consent_source,
                             started_at=now,
@@ -183,12 +201,14 @@ class People:
                     )
                     note(session, self._database, actor, "recipient.enrolled", f"recipient:{recipient_id}")
             session.flush()
+            for enrollment in enrolled:
+                self._remember(session, enrollment.recipient_id, actor, HistoryKind.ENROLLED, campaign)
             session.add_all(enrolled)
             session.flush()
             session.expunge_all()
             progress(min(start + _AT_ONCE, len(wanted)))
 
-    def _add(self, session: Session, person: Person, actor: str) -> uuid.UUID:
+    def _add(self, session: Session, person: Person, actor: str, organisation_id: uuid.UUID) -> uuid.UUID:
         row = new_recipient(
             self._database,
             person.name,
@@ -197,6 +217,7 @@ class People:
             time_zone=person.time_zone,
             patience_s=person.patience_s or 0.0,
             notes=person.notes or "",
+            organisation_id=organisation_id,
         )
         row.opens, row.closes = person.opens, person.closes
         session.add(row)
@@ -210,26 +231,44 @@ class People:
             setattr(enrollment if name == "last_day" else recipient, name, getattr(person, name))
         subject = f"recipient:{recipient.id}"
         if fate.changes:
-            note(session, self._database, actor, "recipient.changed", subject, fields=", ".join(fate.changes))
+            fields = ", ".join(fate.changes)
+            note(session, self._database, actor, "recipient.changed", subject, fields=fields)
+            kind = HistoryKind.DETAILS_CHANGED
+            remember(session, self._database, recipient.id, actor, kind, fields=fields)
         if enrollment is not None:
             enrollment.next_due_at = self._database.now()
             if fate.consents:
                 enrollment.consent_at, enrollment.consent_source = person.consent_at, person.consent_source
                 note(session, self._database, actor, "recipient.consented", subject)
+                self._remember(session, recipient.id, actor, HistoryKind.CONSENT, look.campaign)
+
+    def _remember(
+        self, session: Session, recipient_id: uuid.UUID, actor: str, kind: HistoryKind, campaign: CampaignRow | None
+    ) -> None:
+        if campaign is not None:
+            subject = f"campaign:{campaign.id}"
+            remember(session, self._database, recipient_id, actor, kind, subject=subject, campaign=campaign.name)
 
 
 class _Look:
     """What is recorded of the people of a list."""
 
-    def __init__(self, session: Session, keys: Sequence[Key], campaign_id: uuid.UUID | None) -> None:
+    def __init__(
+        self, session: Session, keys: Sequence[Key], campaign_id: uuid.UUID | None, organisation_id: uuid.UUID
+    ) -> None:
         self._keys = keys
-        self._in_campaign = campaign_id is not None
+        self.organisation_id = organisation_id
+        self.campaign = session.get(CampaignRow, campaign_id) if campaign_id is not None else None
+        if campaign_id is not None and (self.campaign is None or self.campaign.organisation_id != organisation_id):
+            raise StoreNotFound("The organisation has no such campaign.")
         self.recipients: dict[Key, RecipientRow] = {}
         self.enrollments: dict[uuid.UUID, EnrollmentRow] = {}  # active ones of the campaign, by recipient
         self._opted_out: set[str] = set()  # indexes of numbers
         wanted = set(keys)
         for phones in _portions(sorted({phone for _, phone in keys if phone})):
-            of_phones = col(RecipientRow.phone_index).in_(phones)
+            of_phones = and_(
+                col(RecipientRow.phone_index).in_(phones), col(RecipientRow.organisation_id) == organisation_id
+            )
             for row in session.exec(select(RecipientRow).where(of_phones).order_by(col(RecipientRow.created_at))):
                 if (key := (row.name_index, row.phone_index)) in wanted:
                     self.recipients.setdefault(key, row)
@@ -254,7 +293,7 @@ class _Look:
         if key[1] in self._opted_out:
             return Fate(known, refusal=Refusal.OPTED_OUT)
         if recipient is None:
-            return Fate(enrolls=self._in_campaign, consents=person.consent_at is not None)
+            return Fate(enrolls=self.campaign is not None, consents=person.consent_at is not None)
         enrollment = self.enrollments.get(recipient.id)
         if enrollment is not None and enrollment.consent_at is not None and person.consent_denied:
             return Fate(known, refusal=Refusal.CONSENT_RECORDED)
@@ -262,7 +301,7 @@ class _Look:
         if changes and not update:
             return Fate(known, changes=changes, refusal=Refusal.DIFFERS)
         consents = person.consent_at is not None and (enrollment is None or enrollment.consent_at is None)
-        return Fate(known, self._in_campaign and enrollment is None, consents, changes)
+        return Fate(known, self.campaign is not None and enrollment is None, consents, changes)
 
 
 def _changes(person: Person, recipient: RecipientRow, enrollment: EnrollmentRow | None) -> Iterator[str]:

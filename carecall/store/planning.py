@@ -18,11 +18,12 @@ from carecall.errors import CareCallError, StoreError
 from carecall.store.attempts import DialogIdentity, planned_attempt
 from carecall.store.audit import PROGRAM, note
 from carecall.store.codec import dump_ladder, dump_schedule
-from carecall.store.engine import Repository, insert_all_new
+from carecall.store.engine import Database, Repository, insert_all_new
 from carecall.store.enrolled import people_enrolled, read_enrolled, the_campaign
 from carecall.store.line import end_unopened
 from carecall.store.slots import attempts_of, drop_waiting, give_up, look_again, wait
 from carecall.store.tables import (
+    DEFAULT_ORGANISATION,
     AttemptRow,
     CampaignRow,
     Direction,
@@ -41,42 +42,28 @@ DialogOf = Callable[[str, Language], DialogIdentity]
 
 
 class Planning(Repository):
-    def save_campaign(self, campaign: Campaign, *, actor: str = PROGRAM) -> uuid.UUID:
-        """A new campaign, or a change to the one of this name; planning looks at its people again.
+    def save_campaign(
+        self, campaign: Campaign, *, actor: str = PROGRAM, organisation_id: uuid.UUID = DEFAULT_ORGANISATION
+    ) -> uuid.UUID:
+        """A new campaign, or a change to the organisation's own of this name; planning looks at its people again.
 
-        Raises StoreError for a name that calls outside of any schedule go by.
+        Raises StoreError for a name that calls outside of any schedule go by, or that another organisation uses.
         """
         if campaign.name.startswith(AD_HOC):
             raise StoreError(f"A campaign's name cannot begin with '{AD_HOC}': choose another.")
         with self._database.writing() as session:
             row = session.exec(select(CampaignRow).where(CampaignRow.name == campaign.name)).one_or_none()
-            action = "campaign.changed" if row is not None else "campaign.added"
-            row = row or CampaignRow(name=campaign.name, dialog=campaign.dialog, starts_on=campaign.starts_on)
-            row.dialog, row.starts_on, row.ends_on = campaign.dialog, campaign.starts_on, campaign.ends_on
-            row.schedule, row.ladder = dump_schedule(campaign.schedule), dump_ladder(campaign.ladder)
-            row.paused = campaign.paused
-            session.add(row)
-            session.flush()
-            now = self._database.now()
-            session.exec(
-                update(EnrollmentRow)
-                .where(
-                    col(EnrollmentRow.campaign_id) == row.id,
-                    col(EnrollmentRow.ended_at).is_(None),
-                    col(EnrollmentRow.opted_out_at).is_(None),
-                )
-                .values(next_due_at=now)
-            )
-            if campaign.paused:
-                people = select(EnrollmentRow.id).where(EnrollmentRow.campaign_id == row.id)
-                drop_waiting(session, people, Reason.CAMPAIGN_PAUSED, now)
-            note(session, self._database, actor, action, f"campaign:{row.id}", paused=campaign.paused)
-            return row.id
+            if row is not None and row.organisation_id != organisation_id:
+                raise StoreError("A campaign's name is used once: choose another.")
+            row = row or new_campaign(campaign, organisation_id)
+            return write_campaign(session, self._database, row, campaign, actor)
 
-    def campaigns(self) -> list[tuple[uuid.UUID, Campaign]]:
-        """All campaigns by name, without those of calls outside of any schedule."""
+    def campaigns(self, organisation_id: uuid.UUID = DEFAULT_ORGANISATION) -> list[tuple[uuid.UUID, Campaign]]:
+        """The organisation's campaigns by name, without those of calls outside of any schedule."""
+        query = select(CampaignRow).where(
+            ~col(CampaignRow.name).startswith(AD_HOC, autoescape=True), CampaignRow.organisation_id == organisation_id
+        )
         with self._database.reading() as session:
-            query = select(CampaignRow).where(~col(CampaignRow.name).startswith(AD_HOC, autoescape=True))
             return [(row.id, the_campaign(row)) for row in session.exec(query.order_by(col(CampaignRow.name)))]
 
     def set_paused(self, enrollment_id: uuid.UUID, paused: bool, *, actor: str = PROGRAM) -> None:
@@ -219,6 +206,42 @@ def _open_dials() -> SelectOfScalar[uuid.UUID]:
         )
         .order_by(col(AttemptRow.planned_at))
     )
+
+
+def new_campaign(campaign: Campaign, organisation_id: uuid.UUID) -> CampaignRow:
+    return CampaignRow(
+        name=campaign.name, dialog=campaign.dialog, starts_on=campaign.starts_on, organisation_id=organisation_id
+    )
+
+
+def write_campaign(session: Session, database: Database, row: CampaignRow, campaign: Campaign, actor: str) -> uuid.UUID:
+    """Records what a campaign says in its row, a new one or one that is there; its people are planned anew."""
+    action = "campaign.changed" if row in session else "campaign.added"
+    row.name, row.dialog, row.starts_on, row.ends_on = (
+        campaign.name,
+        campaign.dialog,
+        campaign.starts_on,
+        campaign.ends_on,
+    )
+    row.schedule, row.ladder = dump_schedule(campaign.schedule), dump_ladder(campaign.ladder)
+    row.paused = campaign.paused
+    session.add(row)
+    session.flush()
+    now = database.now()
+    session.exec(
+        update(EnrollmentRow)
+        .where(
+            col(EnrollmentRow.campaign_id) == row.id,
+            col(EnrollmentRow.ended_at).is_(None),
+            col(EnrollmentRow.opted_out_at).is_(None),
+        )
+        .values(next_due_at=now)
+    )
+    if campaign.paused:
+        people = select(EnrollmentRow.id).where(EnrollmentRow.campaign_id == row.id)
+        drop_waiting(session, people, Reason.CAMPAIGN_PAUSED, now)
+    note(session, database, actor, action, f"campaign:{row.id}", paused=campaign.paused)
+    return row.id
 
 
 def _new_slot(enrollment_id: uuid.UUID, due: Due, now: datetime) -> dict[str, Any]:

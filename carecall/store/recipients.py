@@ -14,7 +14,7 @@ from carecall.errors import StoreError
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Database, Repository
 from carecall.store.slots import drop_waiting, look_again
-from carecall.store.tables import CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
+from carecall.store.tables import DEFAULT_ORGANISATION, CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
 
 
 def new_recipient(
@@ -28,8 +28,10 @@ def new_recipient(
     opens: time | None = None,
     closes: time | None = None,
     notes: str = "",
+    organisation_id: uuid.UUID = DEFAULT_ORGANISATION,
 ) -> RecipientRow:
     return RecipientRow(
+        organisation_id=organisation_id,
         name=name,
         phone=phone,
         name_index=database.cipher.name_index(name),
@@ -147,9 +149,14 @@ class Recipients(Repository):
     ) -> uuid.UUID:
         """Puts a recipient in a campaign; without consent they stand on the list and are not called.
 
-        ``last_day`` is the last local day that they are called on. Raises StoreError when they are in it already.
+        ``last_day`` is the last local day that they are called on. Raises StoreError when they are in it already, and
+        when it is of another organisation.
         """
         with self._database.writing() as session:
+            person = select(RecipientRow.organisation_id).where(RecipientRow.id == recipient_id)
+            campaign = select(CampaignRow.organisation_id).where(CampaignRow.id == campaign_id)
+            if len({*session.exec(person), *session.exec(campaign)}) > 1:
+                raise StoreError("The person and the campaign are of different organisations: choose another campaign.")
             now = self._database.now()
             row = EnrollmentRow(
                 recipient_id=recipient_id,
