@@ -2,10 +2,16 @@
 
 from carecall.store.api_tokens import CareApiTokens
 from carecall.store.care_call import CareCall
+from carecall.store.care_campaigns import CareCampaigns
 from carecall.store.care_exchange import CareExchange
 from carecall.store.care_history import CareHistory
+from carecall.store.care_people import CarePeople
 from carecall.store.care_recipient import CareRecipient
+from carecall.store.care_today import CareToday
+from carecall.store.care_work import CareWork
 
 
-class Care(CareRecipient, CareHistory, CareCall, CareExchange, CareApiTokens):
+class Care(
+    CareToday, CareWork, CareRecipient, CareHistory, CareCall, CarePeople, CareCampaigns, CareExchange, CareApiTokens
+):
     """All of them on one database; a part of the dashboard is a base class."""
