@@ -303,10 +303,23 @@ class CareExchange(Repository):
             attempt, recipient = _the_call(session, viewer, attempt_id)
             return KeptRecording(recipient.id, attempt.recording_path, _began_at(attempt))
 
-    def note_read(self, actor: str, action: str, subject: str, **details: Detail) -> None:
-        """An entry of the audit trail that something was read or handed out."""
+    def corrected_call(self, viewer: Viewer, correction_id: uuid.UUID) -> uuid.UUID | None:
+        """The call that a correction is of; None when there is no such correction."""
+        query = scoped(
+            select(CorrectionRow.attempt_id)
+            .join(AttemptRow, col(AttemptRow.id) == CorrectionRow.attempt_id)
+            .join(RecipientRow, col(RecipientRow.id) == AttemptRow.recipient_id)
+            .where(CorrectionRow.id == correction_id),
+            viewer,
+        )
+        with self._database.reading() as session:
+            return session.exec(query).first()
+
+    def note_read(self, actor: str, action: str, subjects: Iterable[str], **details: Detail) -> None:
+        """An entry of the audit trail for each record that was read or handed out."""
         with self._database.writing() as session:
-            note(session, self._database, actor, action, subject, **details)
+            for subject in subjects:
+                note(session, self._database, actor, action, subject, **details)
 
     def note_export(
         self, viewer: Viewer, recipient_id: uuid.UUID, what: str, subject: str, *, actor: str, **details: Detail
