@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from fastapi import FastAPI, Response
 
 from carecall import __version__, call_memory
+from carecall.dashboard.router import Ports, add_dashboard
 from carecall.dialog import bounds
 from carecall.dialog.definition import Dialog, RedFlag
 from carecall.dialog.files import dialog_names, find_dialog
@@ -291,6 +292,13 @@ def create_app(settings: Settings, worker: bool = False) -> FastAPI:
             settings,
             gate=program.gate,
         )
+    )
+
+    add_dashboard(
+        app,
+        settings,
+        store,
+        Ports(calls_held=lambda: len(program.calls), phrases_missing=lambda: program.phrases_missing),
     )
 
     @app.get("/health/live", include_in_schema=False)

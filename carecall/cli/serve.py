@@ -73,6 +73,8 @@ def _serve(port: int | None, *, worker: bool) -> None:
     end_telemetry = telemetry.configure(effective)
     with _listening(effective.host, effective.port) as listener:
         application = create_app(effective, worker=worker)
+        if not application.state.program.store.users.any():
+            typer.echo("Nobody can sign in to the dashboard yet: carecall user add EMAIL --role admin", err=True)
         config = uvicorn.Config(
             application,
             log_config=None,

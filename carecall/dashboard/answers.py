@@ -15,7 +15,7 @@ from carecall.dashboard.dashboard import Dashboard, NotSignedIn
 from carecall.dashboard.languages import language_of
 from carecall.dashboard.sessions import PasswordToChange
 from carecall.domain.viewer import Viewer
-from carecall.errors import StoreNotFound, StoreUnavailable
+from carecall.errors import StoreConflict, StoreNotFound, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,9 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
             return trouble(request, HTTPStatus.FORBIDDEN)
         return RedirectResponse("/account/password", HTTPStatus.SEE_OTHER)
 
+    async def came_second(request: Request, _: StoreConflict) -> Response:
+        return trouble(request, HTTPStatus.CONFLICT)
+
     async def not_found(request: Request, _: StoreNotFound) -> Response:
         return trouble(request, HTTPStatus.NOT_FOUND)
 
@@ -84,6 +87,7 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
         NotSignedIn: not_signed_in,
         PasswordToChange: password_to_change,
         StoreNotFound: not_found,
+        StoreConflict: came_second,
         StoreUnavailable: no_database,
         Exception: broken,
     }

@@ -3,10 +3,14 @@
 from fastapi import Request, Response
 
 from carecall.dashboard.dashboard import NotSignedIn
+from carecall.dashboard.languages import LANGUAGE_COOKIE
+from carecall.domain.language import Language
 from carecall.domain.viewer import Viewer
 from carecall.settings import Environment, Settings
 from carecall.store import Store
 from carecall.store.users import SESSION_LASTS, session_digest
+
+_LANGUAGE_KEPT_S = 365 * 86_400
 
 
 class PasswordToChange(Exception):
@@ -48,6 +52,18 @@ class Sessions:
             self.cookie,
             token,
             max_age=int(SESSION_LASTS.total_seconds()),
+            path="/",
+            secure=self._secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def remember_language(self, response: Response, language: Language) -> None:
+        """For the pages that are shown to this browser while nobody is signed in."""
+        response.set_cookie(
+            LANGUAGE_COOKIE,
+            language,
+            max_age=_LANGUAGE_KEPT_S,
             path="/",
             secure=self._secure,
             httponly=True,

@@ -14,6 +14,7 @@ from carecall.dashboard.languages import language_of
 from carecall.dashboard.passwords import LONGEST, Passwords, is_outdated
 from carecall.dashboard.second_factor import step_of
 from carecall.dashboard.sessions import Sessions
+from carecall.store.users import session_digest
 
 _WRONG_TRIES = 30  # of one address of the network …
 _WITHIN_S = 600.0  # … within so long; an office may share one
@@ -61,7 +62,7 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
         )
         return HTMLResponse(text, status)
 
-    def done(request: Request, token: str, next_: str) -> Response:
+    async def done(request: Request, token: str, next_: str) -> Response:
         """On to the page; in the dialog over a page, which stays, nothing more."""
         response: Response
         if in_part(request):
@@ -69,6 +70,9 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
         else:
             response = RedirectResponse(next_, HTTPStatus.SEE_OTHER)
         sessions.give(response, token)
+        signed_in = await store.run(users.signed_in, session_digest(token))
+        if signed_in is not None:
+            sessions.remember_language(response, signed_in.viewer.language)
         return response
 
     @router.get("/sign-in")
@@ -105,7 +109,7 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
             new_hash=new_hash,
         )
         if account.totp_secret is None:
-            return done(request, token, onward)
+            return await done(request, token, onward)
         response = form(request, "code", next_=onward)
         sessions.give(response, token)
         return response
@@ -130,7 +134,7 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
         token = await store.run(
             users.begin_session, account.user_id, verified=True, instead_of=sessions.digest(request)
         )
-        return done(request, token, onward)
+        return await done(request, token, onward)
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """Who may sign in, and who is: users, their sessions at browsers, organisations."""
 
+import base64
 import hashlib
 import secrets
 import uuid
@@ -13,9 +14,9 @@ from sqlmodel import Session, col, select
 
 from carecall.domain.language import Language
 from carecall.domain.viewer import Role, Viewer
-from carecall.errors import StoreError, StoreNotFound
+from carecall.errors import StoreConflict, StoreError, StoreNotFound
 from carecall.store.audit import PROGRAM, Detail, note
-from carecall.store.engine import Database, Repository
+from carecall.store.engine import Repository
 from carecall.store.scope import scoped, the
 from carecall.store.tables import DEFAULT_ORGANISATION, OrganisationRow, UserRow, WebSessionRow
 
@@ -71,10 +72,10 @@ class Organisation:
     users: int
 
 
-class Conflict(StoreError):
-    """What was seen is not so any more (role, active), or the change would lock everybody out (last_admin)."""
+class LastAdmin(StoreError):
+    """The organisation would be left without anybody who can add users."""
 
-    code = "user_conflict"
+    code = "store_last_admin"
 
 
 def pause_after(failures: int) -> timedelta | None:
@@ -95,8 +96,7 @@ class Users(Repository):
     def account(self, email: str) -> Account | None:
         """The active user of this address."""
         with self._database.reading() as session:
-            query = select(UserRow).where(UserRow.email_index == _email_index(self._database, email))
-            return self._account(session.exec(query).first())
+            return self._account(self._of_address(session, email))
 
     def half_signed_in(self, digest: str) -> Account | None:
         """The user who has given the password and still owes the code."""
@@ -215,10 +215,10 @@ class Users(Repository):
         with self._database.reading() as session:
             return _user(the(session, select(UserRow).where(UserRow.id == viewer.user_id), viewer), None)
 
-    def password_hash(self, viewer: Viewer) -> str:
+    def my_account(self, viewer: Viewer) -> Account | None:
+        """For asking the password again before something that an open session alone may not do."""
         with self._database.reading() as session:
-            row = the(session, select(UserRow).where(UserRow.id == viewer.user_id), viewer)
-            return row.password_hash.removeprefix(_ONCE)
+            return self._account(the(session, select(UserRow).where(UserRow.id == viewer.user_id), viewer))
 
     def change_me(self, viewer: Viewer, *, name: str, language: Language, time_zone: str) -> None:
         with self._changing(viewer, viewer.user_id, "user.details_changed") as (_, user):
@@ -235,6 +235,11 @@ class Users(Repository):
         action = "user.second_factor_on" if secret else "user.second_factor_off"
         with self._changing(viewer, viewer.user_id, action) as (_, user):
             user.totp_secret, user.totp_step = secret, max(step, user.totp_step)
+
+    def offered_secret(self, viewer: Viewer, digest: str) -> str:
+        """The secret that this session may make its second factor: nothing is kept until its code was given."""
+        key = self._database.cipher.name_index(f"second factor of {viewer.user_id} at {digest}")
+        return base64.b32encode(bytes.fromhex(key)[:20]).decode()
 
     def sign_out_everywhere(self, viewer: Viewer, *, besides: str = "") -> None:
         """Ends all sessions but the one of this digest."""
@@ -276,23 +281,23 @@ class Users(Repository):
             return _user(row, seen)
 
     def set_role(self, viewer: Viewer, user_id: uuid.UUID, seen: Role, role: Role) -> None:
-        """Signs them out everywhere. Raises Conflict when the role is not what was seen, and for the last admin."""
+        """Signs them out everywhere. Raises StoreConflict when the role is not what was seen; LastAdmin."""
         with self._changing(viewer, user_id, "user.role_changed", before=seen.value, role=role.value) as (
             session,
             user,
         ):
             if user.role is not seen:
-                raise Conflict("role")
+                raise StoreConflict
             self._keep_an_admin(session, user)
             user.role = role
             _sign_out_everywhere(session, user.id)
 
     def set_active(self, viewer: Viewer, user_id: uuid.UUID, active: bool) -> None:
-        """Lets them sign in, or not any more, from this moment on. Raises Conflict for the last admin."""
+        """Lets them sign in, or not any more, from this moment on. Raises StoreConflict; LastAdmin."""
         action = "user.activated" if active else "user.deactivated"
         with self._changing(viewer, user_id, action) as (session, user):
             if user.active is active:
-                raise Conflict("active")
+                raise StoreConflict
             if not active:
                 self._keep_an_admin(session, user)
             _set_active(session, user, active)
@@ -335,13 +340,12 @@ class Users(Repository):
     ) -> uuid.UUID:
         """A new user. ``change_password``: they must at their first sign-in. Raises StoreError for a taken address."""
         with self._database.writing() as session:
-            index = _email_index(self._database, email)
-            if session.exec(select(UserRow.id).where(UserRow.email_index == index)).first() is not None:
+            if self._of_address(session, email) is not None:
                 raise StoreError("There is a user with this address already.")
             row = UserRow(
                 organisation_id=organisation_id,
                 email=email.strip(),
-                email_index=index,
+                email_index=self._database.cipher.email_index(email),
                 name=name.strip(),
                 role=role,
                 language=language,
@@ -387,14 +391,14 @@ class Users(Repository):
     def operator_resets(self, email: str, password_hash: str, *, actor: str) -> None:
         """What ``reset`` does, at the command line. Raises StoreNotFound."""
         with self._database.writing() as session:
-            user = self._of_address(session, email)
+            user = self._one_of_address(session, email)
             _reset(session, user, password_hash)
             note(session, self._database, actor, "user.reset", f"user:{user.id}")
 
     def operator_sets_active(self, email: str, active: bool, *, actor: str) -> None:
         """What ``set_active`` does, at the command line, and for the last admin too. Raises StoreNotFound."""
         with self._database.writing() as session:
-            user = self._of_address(session, email)
+            user = self._one_of_address(session, email)
             _set_active(session, user, active)
             note(session, self._database, actor, "user.activated" if active else "user.deactivated", f"user:{user.id}")
 
@@ -409,16 +413,19 @@ class Users(Repository):
             note(session, self._database, str(viewer.user_id), action, f"user:{user_id}", **details)
 
     def _keep_an_admin(self, session: Session, user: UserRow) -> None:
-        """Raises Conflict when the organisation would be left without anybody who can add users."""
+        """Raises LastAdmin when the organisation would be left without anybody who can add users."""
         admins = select(UserRow.id).where(
             UserRow.organisation_id == user.organisation_id, UserRow.role == Role.ADMIN, col(UserRow.active)
         )
         if set(session.exec(admins.order_by(col(UserRow.id)).with_for_update())) == {user.id}:
-            raise Conflict("last_admin")
+            raise LastAdmin
 
-    def _of_address(self, session: Session, email: str) -> UserRow:
-        query = select(UserRow).where(UserRow.email_index == _email_index(self._database, email))
-        user = session.exec(query.with_for_update()).first()
+    def _of_address(self, session: Session, email: str) -> UserRow | None:
+        indexes = self._database.cipher.email_indexes(email)
+        return session.exec(select(UserRow).where(col(UserRow.email_index).in_(indexes))).first()
+
+    def _one_of_address(self, session: Session, email: str) -> UserRow:
+        user = self._of_address(session, email)
         if user is None:
             raise StoreNotFound("There is no user with this address: look with 'carecall user list'.")
         return user
@@ -428,10 +435,6 @@ class Users(Repository):
             return None
         paused = user.locked_until is not None and user.locked_until > self._database.now()
         return Account(user.id, user.password_hash.removeprefix(_ONCE), user.totp_secret, paused)
-
-
-def _email_index(database: Database, email: str) -> str:
-    return database.cipher.name_index(email.strip().lower())
 
 
 def _user(row: UserRow, seen_at: datetime | None) -> User:
