@@ -8,8 +8,11 @@ from fastapi import APIRouter, FastAPI
 from carecall.dashboard.account import add_account
 from carecall.dashboard.admin import add_admin
 from carecall.dashboard.answers import add_answers
+from carecall.dashboard.api import add_api
+from carecall.dashboard.call import add_call
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.passwords import Passwords
+from carecall.dashboard.recipient import add_recipient
 from carecall.dashboard.security import Guard
 from carecall.dashboard.sessions import Sessions
 from carecall.dashboard.sign_in import add_sign_in
@@ -37,6 +40,9 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
     add_account(router, dashboard, sessions, passwords)
     add_admin(router, dashboard, passwords)
     # One line a slice: the page modules add their routes here.
+    add_recipient(router, dashboard)
+    add_call(router, dashboard)
+    add_api(router, dashboard)
     return router
 
 

@@ -1,0 +1,13 @@
+"""Reports by the moment they were written and calls by the moment they were planned for, to be read in pages."""
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("report_written", "report", ["written_at", "attempt_id"])
+    op.create_index("attempt_planned", "attempt", ["planned_at", "id"])
