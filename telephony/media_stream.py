@@ -212,7 +212,7 @@ class GuardedWebSocket(WebSocket):
         if self.application_state is WebSocketState.DISCONNECTED:
             return
         self.application_state = WebSocketState.DISCONNECTED
-        if self._line.client_state is WebSocketState.CONNECTED:
+        if WebSocketState.DISCONNECTED not in (self._line.client_state, self._line.application_state):
             with suppress(WebSocketDisconnect):
                 await self._line.close(code, reason)
 
