@@ -71,8 +71,8 @@ ZONE = "Asia/Seoul"
 TOWNS = ("Hanbit", "Saebyeok")  # most people live in the first
 _OF_THE_SECOND = 10  # one person in so many lives in the second
 _DIALS_A_CHECK = 1.09
-_UNREACHED = 0.02  # share of the checks that end with a human
-_CONCERN = 0.03  # share of the talks that raise an alert
+_UNREACHED = 0.02  # share of the checks that end with a human; today's is higher where few people are to leave as
+_CONCERN = 0.03  # many tasks as asked for, and so is the share of the talks that raise an alert
 _TIMES = (time(10),)
 _SURNAMES = "김이박최정강조윤장임한오서신권황안송류홍"
 _SYLLABLES = "영숙정순자옥희경미선명복덕춘금만길수용철상기종태분남"
@@ -238,6 +238,7 @@ class _Seeding:
         }
         self._people: list[list[_Person]] = []  # by the weekdays that they are called on
         self._towns: list[_Town] = []
+        self._unreached, self._concerned = _UNREACHED, _CONCERN
         self.made = Seeded(at)
 
     def run(self) -> Iterator[float]:
@@ -252,6 +253,10 @@ class _Seeding:
         ]
         days.sort(key=lambda each: each[0])
         for done, (day, group) in enumerate(days):
+            if day == self._today:
+                called = max(1, sum(person.called for person in self._people[group]))
+                self._unreached = max(_UNREACHED, 1.5 * self._size.tasks / called)
+                self._concerned = max(_CONCERN, 1.5 * self._size.alerts / called)
             for person in self._people[group]:
                 self._check(person, day)
             yield (done + 1) / len(days)
@@ -380,7 +385,7 @@ class _Seeding:
             return
         due = datetime.combine(day, _TIMES[0], self._zone).astimezone(UTC)
         planned = due + timedelta(seconds=self._chance.randrange(120 * 60))
-        reached = self._chance.random() >= _UNREACHED
+        reached = self._chance.random() >= self._unreached
         failed = 3 if not reached else self._chance.choices((0, 1, 2), (95, 4, 1))[0]
         attempt, ended = uuid.UUID(int=0), planned
         for number in range(1, failed + 1):
@@ -464,7 +469,7 @@ class _Seeding:
     ) -> tuple[uuid.UUID, datetime]:
         attempt, answered = self._id(), planned + timedelta(seconds=12)
         ended = answered + timedelta(seconds=100 + self._chance.randrange(120))
-        concern = self._chance.choices(_CONCERNS, _WEIGHTS)[0] if self._chance.random() < _CONCERN else None
+        concern = self._chance.choices(_CONCERNS, _WEIGHTS)[0] if self._chance.random() < self._concerned else None
         urgency = concern.urgency if concern else Urgency.ROUTINE
         outcome = Outcome.EMERGENCY if urgency is Urgency.EMERGENCY else Outcome.COMPLETED
         self._attempt(
