@@ -95,7 +95,7 @@ class Attempts(Repository):
                 select(EnrollmentRow.id)
                 .join(RecipientRow)
                 .where(
-                    RecipientRow.phone_index == self._database.cipher.phone_index(phone),
+                    col(RecipientRow.phone_index).in_(self._database.cipher.phone_indexes(phone)),
                     col(EnrollmentRow.opted_out_at).is_not(None),
                 )
             )

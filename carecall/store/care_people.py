@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_
 from sqlmodel import Session, col, select
@@ -14,7 +15,7 @@ from sqlmodel import Session, col, select
 from carecall.domain.enrollment import Enrolled, Reason
 from carecall.domain.language import Language
 from carecall.domain.viewer import Viewer
-from carecall.errors import StoreError, StoreNotFound
+from carecall.errors import StoreConflict, StoreNotFound
 from carecall.store.audit import note
 from carecall.store.engine import Database, Repository
 from carecall.store.enrolled import people_enrolled, read_enrolled
@@ -49,13 +50,13 @@ _PRESSING = {
 }
 
 
-class PersonChanged(StoreError):
+class PersonChanged(StoreConflict):
     """Somebody else has changed this person since the form was opened."""
 
     code = "person_changed"
 
 
-class PersonKnown(StoreError):
+class PersonKnown(StoreConflict):
     """Somebody of this name and number is on the list already."""
 
     code = "person_known"
@@ -65,7 +66,7 @@ class PersonKnown(StoreError):
         self.recipient_id = recipient_id
 
 
-class NumberOptedOut(StoreError):
+class NumberOptedOut(StoreConflict):
     """Somebody with this number wants no more calls."""
 
     code = "number_opted_out"
@@ -94,7 +95,6 @@ class Order(StrEnum):
 class Wanted:
     """Which people, in which order, after which key."""
 
-    today: date
     name: str = ""  # exactly this name, or one of the numbers
     numbers: tuple[str, ...] = ()  # E.164
     campaign_id: uuid.UUID | None = None
@@ -176,9 +176,11 @@ class Enrolling:
 class CarePeople(Repository):
     def people_page(self, viewer: Viewer, wanted: Wanted) -> PeoplePage:
         """A page of the list. That it was seen is noted."""
+        now = self._database.now()
+        today = now.astimezone(ZoneInfo(viewer.time_zone)).date()
         key, rising = _key(wanted)
         conditions = self._conditions(wanted)
-        ids = scoped(_with_day(select(RecipientRow.id, key.label("key")), wanted.today), viewer).where(*conditions)
+        ids = scoped(_with_day(select(RecipientRow.id, key.label("key")), today), viewer).where(*conditions)
         if wanted.after:
             value, after = _from_mark(wanted.after, wanted.order)
             ahead, recipient_id = (key > value, col(RecipientRow.id) > after)
@@ -186,11 +188,11 @@ class CarePeople(Repository):
                 ahead, recipient_id = (key < value, col(RecipientRow.id) < after)
             ids = ids.where(or_(ahead, and_(key == value, recipient_id)))
         order = (key.asc(), col(RecipientRow.id).asc()) if rising else (key.desc(), col(RecipientRow.id).desc())
-        counted = scoped(_with_day(select(func.count(col(RecipientRow.id))), wanted.today), viewer).where(*conditions)
+        counted = scoped(_with_day(select(func.count(col(RecipientRow.id))), today), viewer).where(*conditions)
         with self._database.reading() as session:
             found = session.exec(ids.order_by(*order).limit(PAGE + 1)).all()
             shown = [recipient_id for recipient_id, _ in found[:PAGE]]
-            people = self._people(session, viewer, shown, wanted.today)
+            people = self._people(session, viewer, shown, today)
             count = session.exec(counted).one()
         with self._database.writing() as session:
             subject = f"organisation:{viewer.organisation_id}"
@@ -412,8 +414,8 @@ class CarePeople(Repository):
         conditions: list[ColumnElement[bool]] = []
         cipher = self._database.cipher
         if wanted.name or wanted.numbers:
-            numbers = [cipher.phone_index(number) for number in wanted.numbers]
-            named = col(RecipientRow.name_index) == cipher.name_index(wanted.name)
+            numbers = [index for number in wanted.numbers for index in cipher.phone_indexes(number)]
+            named = col(RecipientRow.name_index).in_(cipher.name_indexes(wanted.name))
             conditions.append(or_(named, col(RecipientRow.phone_index).in_(numbers)))
         if wanted.campaign_id is not None:
             conditions.append(_has(col(EnrollmentRow.campaign_id) == wanted.campaign_id, _active()))
@@ -592,14 +594,15 @@ def _opted_out(session: Session, viewer: Viewer, phones: Collection[str]) -> set
 def _refuse_double(
     session: Session, database: Database, viewer: Viewer, person: Person, changed: RecipientRow | None
 ) -> None:
-    phone = database.cipher.phone_index(person.phone) or ""
+    phones = database.cipher.phone_indexes(person.phone)
     query = select(RecipientRow.id).where(
-        RecipientRow.name_index == database.cipher.name_index(person.name), RecipientRow.phone_index == phone
+        col(RecipientRow.name_index).in_(database.cipher.name_indexes(person.name)),
+        col(RecipientRow.phone_index).in_(phones),
     )
     for known in session.exec(scoped(query, viewer)):
         if changed is None or known != changed.id:
             raise PersonKnown(known)
-    if (changed is None or changed.phone_index != phone) and _opted_out(session, viewer, [phone]):
+    if (changed is None or changed.phone_index not in phones) and _opted_out(session, viewer, phones):
         raise NumberOptedOut
 
 

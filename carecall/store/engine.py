@@ -22,16 +22,14 @@ from sqlmodel import Session, select
 
 from carecall.domain.triage import Urgency
 from carecall.errors import StoreError, StoreUnavailable
-from carecall.store import holder
-from carecall.store.personal import Cipher, bind_values, use_cipher
+from carecall.store import chain, holder
+from carecall.store.personal import ALL_BOUND, NOT_ALL_BOUND, Cipher, bind_values, use_cipher
 from carecall.store.tables import Channel, KeyCheckRow, RecipientRow, Row, UserRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
 _MIGRATION_LOCK = 4_119_988  # any number, the same in every process
 _UPGRADE = "Run 'carecall db upgrade'."
-NOT_ALL_BOUND = "carecall"  # samples of the key: some personal text may be older than the binding to rows
-ALL_BOUND = "carecall 2"
 ESCALATE_AFTER = {Urgency.EMERGENCY: timedelta(minutes=5), Urgency.URGENT: timedelta(minutes=30)}
 
 P = ParamSpec("P")
@@ -98,6 +96,7 @@ class Database:
             session.begin(),
         ):
             yield session
+            chain.link(session)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a repository's method on the store's own thread, off the event loop.

@@ -40,11 +40,9 @@ class Inbound(Repository):
             if known is not None:
                 return known
             end_unopened(session, now)
-            index = self._database.cipher.phone_index(phone)
-            people = (
-                select(RecipientRow).where(RecipientRow.phone_index == index).order_by(col(RecipientRow.created_at))
-            )
-            recipients = session.exec(people).all() if index else ()
+            indexes = self._database.cipher.phone_indexes(phone)
+            people = select(RecipientRow).where(col(RecipientRow.phone_index).in_(indexes))
+            recipients = session.exec(people.order_by(col(RecipientRow.created_at))).all()
             if not recipients or in_a_call(session, recipients[0], now):
                 return None
             enrollments = _callable(session, recipients)

@@ -10,6 +10,7 @@ from carecall.domain.attempt import AttemptState
 from carecall.domain.report import Outcome
 from carecall.store.engine import insert_new
 from carecall.store.enrolled import OLDEST_OPEN
+from carecall.store.personal import cipher_of
 from carecall.store.tables import LIVE, AttemptRow, Direction, EnrollmentRow, LineRow, RecipientRow
 
 _OPENS_WITHIN = timedelta(minutes=2)  # a call that came in and whose stream has not opened by then never opens it
@@ -29,7 +30,8 @@ def in_a_call(session: Session, recipient: RecipientRow, now: datetime, *, besid
     """Whether this person, or anybody with the same number, is in a call, or one has ended so lately that it may be."""
     same: ColumnElement[bool] = col(RecipientRow.id) == recipient.id
     if recipient.phone_index is not None:
-        same |= col(RecipientRow.phone_index) == recipient.phone_index
+        indexes = cipher_of(session.get_bind().dialect).phone_indexes(recipient.phone)
+        same |= col(RecipientRow.phone_index).in_(indexes)
     still_on_the_line = (
         col(AttemptRow.provider_call_sid).is_not(None)
         & col(AttemptRow.line_ended_at).is_(None)

@@ -1,7 +1,7 @@
 """People in bulk: a list is taken in as a whole or not at all, and people are found again."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -119,10 +119,10 @@ class People:
             raise StoreError("The list names the same person twice.")
         if dry_run:
             with self._database.reading() as session:
-                return _Look(session, keys, campaign_id, organisation_id).fates(people, update)
+                return _Look(session, self._same(people), keys, campaign_id, organisation_id).fates(people, update)
         with self._database.writing() as session:
             _one_at_a_time(session)
-            look = _Look(session, keys, campaign_id, organisation_id)
+            look = _Look(session, self._same(people), keys, campaign_id, organisation_id)
             fates = look.fates(people, update)
             if skip_refused or not any(fate.refusal for fate in fates):
                 self._write(session, look, people, fates, actor, progress)
@@ -145,8 +145,8 @@ class People:
 
     def named(self, name: str) -> list[Listed]:
         """Everybody of exactly this name, oldest first."""
-        index = self._database.cipher.name_index(name)
-        query = select(RecipientRow).where(RecipientRow.name_index == index).order_by(col(RecipientRow.created_at))
+        of_name = col(RecipientRow.name_index).in_(self._database.cipher.name_indexes(name))
+        query = select(RecipientRow).where(of_name).order_by(col(RecipientRow.created_at))
         with self._database.reading() as session:
             return _with_enrollments(session, session.exec(query).all())
 
@@ -168,6 +168,15 @@ class People:
         """People with the same key are the same person."""
         cipher = self._database.cipher
         return cipher.name_index(person.name), cipher.phone_index(person.phone)
+
+    def _same(self, people: Sequence[Person]) -> dict[Key, Key]:
+        """The people's keys, by their keys under each key of the cipher."""
+        cipher = self._database.cipher
+        return {
+            key: self.key(person)
+            for person in people
+            for key in zip(cipher.name_indexes(person.name), cipher.phone_indexes(person.phone), strict=False)
+        }
 
     def _write(
         self,
@@ -254,8 +263,14 @@ class _Look:
     """What is recorded of the people of a list."""
 
     def __init__(
-        self, session: Session, keys: Sequence[Key], campaign_id: uuid.UUID | None, organisation_id: uuid.UUID
+        self,
+        session: Session,
+        same: Mapping[Key, Key],
+        keys: Sequence[Key],
+        campaign_id: uuid.UUID | None,
+        organisation_id: uuid.UUID,
     ) -> None:
+        """``same`` are the keys under which the people may be recorded."""
         self._keys = keys
         self.organisation_id = organisation_id
         self.campaign = session.get(CampaignRow, campaign_id) if campaign_id is not None else None
@@ -264,17 +279,17 @@ class _Look:
         self.recipients: dict[Key, RecipientRow] = {}
         self.enrollments: dict[uuid.UUID, EnrollmentRow] = {}  # active ones of the campaign, by recipient
         self._opted_out: set[str] = set()  # indexes of numbers
-        wanted = set(keys)
-        for phones in _portions(sorted({phone for _, phone in keys if phone})):
+        numbers = {recorded: phone for (_, recorded), (_, phone) in same.items() if recorded and phone}
+        for phones in _portions(sorted(numbers)):
             of_phones = and_(
                 col(RecipientRow.phone_index).in_(phones), col(RecipientRow.organisation_id) == organisation_id
             )
             for row in session.exec(select(RecipientRow).where(of_phones).order_by(col(RecipientRow.created_at))):
-                if (key := (row.name_index, row.phone_index)) in wanted:
+                if key := same.get((row.name_index, row.phone_index)):
                     self.recipients.setdefault(key, row)
             opted_out = select(RecipientRow.phone_index).join(EnrollmentRow)
             opted_out = opted_out.where(of_phones, col(EnrollmentRow.opted_out_at).is_not(None)).distinct()
-            self._opted_out.update(phone for phone in session.exec(opted_out) if phone)
+            self._opted_out.update(numbers[phone] for phone in session.exec(opted_out) if phone)
         for ids in _portions([row.id for row in self.recipients.values()]):
             active = select(EnrollmentRow).where(
                 col(EnrollmentRow.recipient_id).in_(ids),

@@ -32,6 +32,8 @@ _SEALED_FOR_ROW = b"K"
 _FORMS = _PLAIN + _SEALED_FOR_COLUMN + _SEALED_FOR_ROW
 _NONCE_BYTES = 12
 _NAME_BYTES = 4
+NOT_ALL_BOUND = "carecall"  # samples of the key: some text of the database may be older than the binding to rows
+ALL_BOUND = "carecall 2"
 PREFIX_BYTES = len(_SEALED_FOR_ROW) + _NAME_BYTES
 
 _MISSING_KEY = "Personal data is encrypted: set CARECALL_SECRET_KEY to the key it was written with."
@@ -162,6 +164,11 @@ _ciphers: WeakKeyDictionary[Dialect, Cipher] = WeakKeyDictionary()  # an engine 
 def use_cipher(engine: Engine, cipher: Cipher) -> None:
     """From now on the personal columns of this engine's database are read and written with the cipher."""
     _ciphers[engine.dialect] = cipher
+
+
+def cipher_of(dialect: Dialect) -> Cipher:
+    """The cipher of the engine that has this dialect: ``session.get_bind().dialect``."""
+    return _ciphers[dialect]
 
 
 class OfRow(str):

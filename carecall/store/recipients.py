@@ -48,9 +48,10 @@ def new_recipient(
 
 def find(session: Session, database: Database, name: str, phone: str) -> list[RecipientRow]:
     """The recipients of exactly this name and number, oldest first."""
+    numbers = database.cipher.phone_indexes(phone)
     query = select(RecipientRow).where(
-        RecipientRow.name_index == database.cipher.name_index(name),
-        RecipientRow.phone_index == database.cipher.phone_index(phone),
+        col(RecipientRow.name_index).in_(database.cipher.name_indexes(name)),
+        col(RecipientRow.phone_index).in_(numbers) if numbers else col(RecipientRow.phone_index).is_(None),
     )
     return list(session.exec(query.order_by(col(RecipientRow.created_at))))
 

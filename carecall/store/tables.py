@@ -702,6 +702,16 @@ class AuditRow(Row, table=True):
     hash: str = Field(default="", sa_column=Column(String(64), nullable=False))  # over this row and the one before
 
 
+class AuditHeadRow(Row, table=True):
+    """One row: the ends of the audit trail's chain, sealed, so that rows cannot be taken away from its end unseen."""
+
+    __tablename__ = "audit_head"
+    __table_args__ = (CheckConstraint("id = 1", name="audit_head_one_row"),)
+
+    id: int = Field(default=1, primary_key=True)
+    ends: str = _personal("audit_head.ends")  # JSON
+
+
 class StreamTokenRow(Row, table=True):
     """A ticket for one media stream, kept as its SHA-256."""
 
