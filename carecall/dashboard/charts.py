@@ -11,6 +11,7 @@ from carecall.store.care_recipient import Measured
 
 LABELS = 168.0  # the width of the column of names
 PLOT = 640.0
+_MARGIN = 24.0  # right of the plot, for the last date
 ROW = 24.0
 _TOP = 12.0
 _CURVE = 132.0  # the height of the temperature's plot
@@ -107,7 +108,9 @@ def dots(calls: Sequence[Measured], today: date, days: int, day_of: Callable[[da
         Row(code, _TOP + (index + 0.5) * ROW, tuple(Dot(_x(day, first, days), day, of[day]) for day in sorted(of)))
         for index, (code, of) in enumerate(found.items())
     )
-    return Dots(rows, _ticks(first, days), 5.5 if days <= 31 else 2.8, LABELS + PLOT, _TOP + len(rows) * ROW + 26)
+    return Dots(
+        rows, _ticks(first, days), 5.5 if days <= 31 else 2.8, LABELS + PLOT + _MARGIN, _TOP + len(rows) * ROW + 26
+    )
 
 
 def temperature(calls: Sequence[Measured], today: date, days: int, day_of: Callable[[datetime], date]) -> Line | None:
@@ -139,7 +142,14 @@ def temperature(calls: Sequence[Measured], today: date, days: int, day_of: Calla
     grid = tuple((y_of(float(value)), float(value)) for value in range(-(-int(low * 10) // 10), int(high) + 1, step))
     fever = _in(unit, _FEVER_C, Unit.CELSIUS)
     return Line(
-        tuple(readings), paths, grid, (y_of(fever), fever), _ticks(first, days), unit, LABELS + PLOT, _TOP + _CURVE + 30
+        tuple(readings),
+        paths,
+        grid,
+        (y_of(fever), fever),
+        _ticks(first, days),
+        unit,
+        LABELS + PLOT + _MARGIN,
+        _TOP + _CURVE + 30,
     )
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
@@ -96,10 +96,11 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
         trouble: Trouble | None = None,
         status: int = 200,
     ) -> Response:
-        now, words = datetime.now(UTC), Words(viewer.language)
+        now, words = store.now(), Words(viewer.language)
         words_of = RecordWords(words)
         person = await store.run(store.care.recipient, viewer, recipient_id)
         zone = known_zone(person.time_zone) or ZoneInfo("UTC")
+        active = [each for each in person.memberships if each.active and each.scheduled]
         today = person.days[-1].day
         since = datetime.combine(today - timedelta(days=days - 1), time(), zone)
         calls = await store.run(store.care.measured, viewer, recipient_id, since)
@@ -129,6 +130,10 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
             most_remembered=MOST_REMEMBERED,
             trouble=trouble,
             may_work=viewer.may(Role.CARE_WORKER),
+            pausable=bool(active),
+            all_paused=all(each.paused for each in active),
+            once=uuid4,
+            due_default=f"{now.astimezone(ZoneInfo(viewer.time_zone)) + timedelta(hours=4):%Y-%m-%dT%H:00}",
             date=words_of.on,
             short=words_of.short_date,
             why=words_of.why,
@@ -176,6 +181,16 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
             before=before,
             **_history(history, kinds, Words(viewer.language)),
         )
+
+    @router.post("/recipients/{recipient_id}/pause")
+    async def pause(viewer: Annotated[Viewer, Depends(working)], recipient_id: UUID) -> Response:
+        await store.run(store.care.pause_people, viewer, [recipient_id], paused=True)
+        return RedirectResponse(f"/recipients/{recipient_id}", 303)
+
+    @router.post("/recipients/{recipient_id}/resume")
+    async def resume(viewer: Annotated[Viewer, Depends(working)], recipient_id: UUID) -> Response:
+        await store.run(store.care.pause_people, viewer, [recipient_id], paused=False)
+        return RedirectResponse(f"/recipients/{recipient_id}", 303)
 
     @router.post("/recipients/{recipient_id}/memories")
     async def add_memory(
