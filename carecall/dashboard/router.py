@@ -11,12 +11,15 @@ from carecall.dashboard.answers import add_answers
 from carecall.dashboard.api import add_api
 from carecall.dashboard.call import add_call
 from carecall.dashboard.dashboard import Dashboard
+from carecall.dashboard.live import Live, add_live
 from carecall.dashboard.passwords import Passwords
 from carecall.dashboard.recipient import add_recipient
 from carecall.dashboard.security import Guard
 from carecall.dashboard.sessions import Sessions
 from carecall.dashboard.sign_in import add_sign_in
 from carecall.dashboard.static_files import add_static
+from carecall.dashboard.today import add_today
+from carecall.dashboard.work import add_work
 from carecall.settings import Settings
 from carecall.store import Store
 
@@ -40,6 +43,9 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
     add_account(router, dashboard, sessions, passwords)
     add_admin(router, dashboard, passwords)
     # One line a slice: the page modules add their routes here.
+    add_today(router, dashboard)
+    add_work(router, dashboard)
+    add_live(router, dashboard, Live(store))
     add_recipient(router, dashboard)
     add_call(router, dashboard)
     add_api(router, dashboard)

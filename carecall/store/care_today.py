@@ -15,7 +15,8 @@ from carecall.domain.attempt import AttemptState
 from carecall.domain.campaign import TaskKind
 from carecall.domain.language import Language
 from carecall.domain.triage import Urgency
-from carecall.domain.viewer import Viewer
+from carecall.domain.viewer import Role, Viewer
+from carecall.store.audit import note
 from carecall.store.codec import parse_ladder
 from carecall.store.days import local_day
 from carecall.store.engine import Repository
@@ -84,7 +85,7 @@ class Person:
 class Colleague:
     id: uuid.UUID
     name: str
-    active: bool = True
+    works: bool = True  # may be given something to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,9 @@ class CareToday(Repository):
         page: int = 1,
         waiting_page: int = 1,
         fine_page: int = 1,
+        again: bool = False,
     ) -> Today:
-        """The viewer's work list. Pages count from 1 and hold ``PAGE`` lines."""
+        """The viewer's work list. Pages count from 1 and hold ``PAGE`` lines; ``again``: a screen refreshes itself."""
         now = self._database.now()
         day = local_day(now, viewer.time_zone)
         with self._database.reading() as session:
@@ -220,7 +222,7 @@ class CareToday(Repository):
                 slots = _slots(session, viewer, filters, begin, PAGE - len(tasks))
             fine_count, fine = _fine(session, viewer, filters, day, fine_page)
             emergencies = [each for each in cases if each.urgency is Urgency.EMERGENCY and not each.acknowledged_at]
-            return Today(
+            shown = Today(
                 now,
                 day,
                 cases,
@@ -235,11 +237,17 @@ class CareToday(Repository):
                 _next_due(session, viewer),
                 session.exec(scoped(select(RecipientRow.id), viewer).limit(1)).first() is not None,
                 campaigns(session, viewer),
-                _active(names),
+                _workers(names),
                 page,
                 waiting_page,
                 fine_page,
             )
+        if not again:
+            with self._database.writing() as session:
+                subject = f"organisation:{viewer.organisation_id}"
+                people = len(shown.cases) + len(shown.waiting) + len(shown.fine) + len(shown.ongoing)
+                note(session, self._database, str(viewer.user_id), "today.viewed", subject, people=people)
+        return shown
 
     def case(self, viewer: Viewer, alert_id: uuid.UUID) -> Case:
         """One card. Raises StoreNotFound."""
@@ -254,7 +262,7 @@ class CareToday(Repository):
     def colleagues(self, viewer: Viewer) -> list[Colleague]:
         """Whom an alert or a task can be given to."""
         with self._database.reading() as session:
-            return _active(colleagues(session, viewer))
+            return _workers(colleagues(session, viewer))
 
     def ongoing(self, viewer: Viewer) -> list[Ongoing]:
         """The calls under way, oldest first."""
@@ -279,7 +287,8 @@ def read_task(session: Session, viewer: Viewer, task_id: uuid.UUID, now: datetim
 def colleagues(session: Session, viewer: Viewer) -> dict[uuid.UUID, Colleague]:
     """The users of the organisation, also those who have left."""
     rows = session.exec(scoped(select(UserRow), viewer))
-    return {row.id: Colleague(row.id, row.name or row.email, row.active) for row in rows}
+    able = {role for role in Role if role.rank >= Role.CARE_WORKER.rank}
+    return {row.id: Colleague(row.id, row.name or row.email, row.active and row.role in able) for row in rows}
 
 
 def campaigns(session: Session, viewer: Viewer) -> list[tuple[uuid.UUID, str]]:
@@ -288,8 +297,8 @@ def campaigns(session: Session, viewer: Viewer) -> list[tuple[uuid.UUID, str]]:
     return sorted(((row[0], row[1]) for row in rows if not row[1].startswith(AD_HOC)), key=lambda row: row[1])
 
 
-def _active(names: dict[uuid.UUID, Colleague]) -> list[Colleague]:
-    return sorted((each for each in names.values() if each.active), key=lambda each: each.name.casefold())
+def _workers(names: dict[uuid.UUID, Colleague]) -> list[Colleague]:
+    return sorted((each for each in names.values() if each.works), key=lambda each: each.name.casefold())
 
 
 def _offset(page: int) -> int:

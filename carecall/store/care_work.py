@@ -14,8 +14,8 @@ from sqlmodel import Session, col, select
 from carecall.domain.attempt import AttemptState
 from carecall.domain.campaign import TaskKind
 from carecall.domain.enrollment import Enrolled, NotYet, Reason
-from carecall.domain.viewer import Viewer
-from carecall.errors import StoreConflict, StoreError
+from carecall.domain.viewer import Role, Viewer
+from carecall.errors import StoreConflict, StoreError, StoreNotFound
 from carecall.store.attempts import planned_attempt
 from carecall.store.audit import Detail, note
 from carecall.store.care_today import Colleague, colleagues
@@ -158,9 +158,7 @@ class CareWork(Repository):
             if task.assigned_to != seen:
                 raise Conflict("assigned", _who(session, viewer, task.assigned_to), None)
             task.assigned_to = to
-            self._tell(
-                session, viewer, task.recipient_id, HistoryKind.ALERT_ASSIGNED, f"task:{task_id}", to=str(to)
-            )
+            self._tell(session, viewer, task.recipient_id, HistoryKind.ALERT_ASSIGNED, f"task:{task_id}", to=str(to))
 
     def note_task(self, viewer: Viewer, task_id: uuid.UUID, words: str, *, once: uuid.UUID) -> None:
         """Adds a note. Raises StoreNotFound."""
@@ -384,7 +382,11 @@ def _the_recipient(session: Session, viewer: Viewer, recipient_id: uuid.UUID) ->
 
 
 def _the_user(session: Session, viewer: Viewer, user_id: uuid.UUID) -> UserRow:
-    return the(session, select(UserRow).where(UserRow.id == user_id, col(UserRow.active)), viewer)
+    """Somebody who can be given something to do. Raises StoreNotFound."""
+    user = the(session, select(UserRow).where(UserRow.id == user_id, col(UserRow.active)), viewer)
+    if user.role.rank < Role.CARE_WORKER.rank:
+        raise StoreNotFound
+    return user
 
 
 def _who(session: Session, viewer: Viewer, user_id: uuid.UUID | None) -> Colleague | None:

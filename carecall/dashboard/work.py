@@ -1,0 +1,353 @@
+"""What people do on a card: acknowledge, give to somebody, note, call, set a task, settle.
+
+Every action answers with the card as it is then: 409 when somebody else was first, with what was typed still in it.
+Without script it leads back to the page.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ParamSpec
+from urllib.parse import urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from carecall.dashboard.answers import in_part
+from carecall.dashboard.dashboard import Dashboard
+from carecall.dashboard.today import Asked, asked, card_context, today_page
+from carecall.dashboard.words import Words
+from carecall.dialog.definition import Dialog
+from carecall.dialog.files import DialogFileError, find_dialog
+from carecall.domain.campaign import TaskKind
+from carecall.domain.enrollment import Reason
+from carecall.domain.language import Language
+from carecall.domain.viewer import Role, Viewer
+from carecall.outreach import planning
+from carecall.store.care_work import CallRefused, Conflict, TaskOutcome
+from carecall.store.tables import Resolution
+
+P = ParamSpec("P")
+
+logger = logging.getLogger(__name__)
+
+MOST_WORDS = 4000
+_LATEST_DUE = timedelta(days=366)
+
+Text = Annotated[str, Form()]
+Once = Annotated[UUID, Form()]
+
+
+class Unfit(ValueError):
+    """What was typed cannot be taken; ``key`` names the words that say what to do."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What an action is done on."""
+
+    kind: str  # alert, task or recipient
+    id: UUID
+    recipient_id: UUID
+
+    @property
+    def of(self) -> dict[str, UUID]:
+        """What the store is told beside the recipient."""
+        return {} if self.kind == "recipient" else {f"{self.kind}_id": self.id}
+
+    @property
+    def place(self) -> str:
+        """Where a page without script goes on."""
+        return f"/recipients/{self.id}" if self.kind == "recipient" else f"/#{self.kind}-{self.id}"
+
+
+class Work:
+    """Carries actions out, and shows their card."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._store = dashboard.store
+        self.care = dashboard.store.care
+        self.dialog = functools.cache(self._read_dialog)
+
+    def _read_dialog(self, id_: str, language: Language) -> Dialog:
+        return find_dialog(self._dashboard.settings.dialogs_dir, f"{id_}.{language}")
+
+    async def card(self, viewer: Viewer, kind: str, id_: UUID) -> Card:
+        """Raises StoreNotFound."""
+        if kind == "recipient":
+            return Card(kind, id_, id_)
+        if kind == "alert":
+            return Card(kind, id_, (await self._store.run(self.care.case, viewer, id_)).person.id)
+        return Card(kind, id_, (await self._store.run(self.care.task, viewer, id_)).person.id)
+
+    async def do(
+        self,
+        request: Request,
+        viewer: Viewer,
+        card: Card,
+        typed: Mapping[str, str],
+        back: str,
+        act: Callable[P, object],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Response:
+        """Calls a method of the store, and shows the card. ``typed`` stands in it again when the method refuses."""
+        words = Words(viewer.language)
+        try:
+            await self._store.run(act, *args, **kwargs)
+        except Conflict as conflict:
+            return await self._show(request, viewer, card, 409, conflict=conflict, typed=typed)
+        except CallRefused as refused:
+            return await self._show(request, viewer, card, 409, trouble=refusal(refused, words), typed=typed)
+        except DialogFileError as error:
+            logger.error("a call cannot be planned: %s", error)
+            return await self._show(request, viewer, card, 409, trouble=words("today.no_dialog"), typed=typed)
+        if not in_part(request):
+            return RedirectResponse(local(back) or card.place, 303)
+        return await self._show(request, viewer, card, 200, planned=typed["form"] == "call-now", done_now=True)
+
+    async def unfit(
+        self, request: Request, viewer: Viewer, card: Card, typed: Mapping[str, str], trouble: Unfit
+    ) -> Response:
+        """The card with what was typed, and what to do about it."""
+        words = Words(viewer.language)
+        return await self._show(request, viewer, card, 422, trouble=words(trouble.key), typed=typed)
+
+    async def _show(
+        self,
+        request: Request,
+        viewer: Viewer,
+        card: Card,
+        status: int,
+        *,
+        typed: Mapping[str, str] | None = None,
+        **context: object,
+    ) -> Response:
+        words, now = Words(viewer.language), datetime.now(UTC)
+        context = {**card_context(words, now, typed), **context}
+        match card.kind:
+            case "alert":
+                case = await self._store.run(self.care.case, viewer, card.id)
+                context |= {"case": case}
+            case "task":
+                context |= {"line": await self._store.run(self.care.task, viewer, card.id)}
+        people = await self._store.run(self.care.colleagues, viewer)
+        return self._dashboard.page(
+            request, viewer, f"today_done_{card.kind}.html", status=status, card=card, colleagues=people, **context
+        )
+
+
+def refusal(refused: CallRefused, words: Words) -> str:
+    """Why a person is not called now, in words."""
+    if refused.why in list(Reason):
+        return planning.words(Reason(refused.why), refused.again_at, refused.time_zone, words.language)
+    return words(f"today.refused_{refused.why}")
+
+
+def local(address: str) -> str:
+    """The address of one of our own pages, or nothing."""
+    parts = urlsplit(address)
+    ours = address.startswith("/") and not address.startswith(("//", "/\\")) and not parts.netloc
+    return address if ours else ""
+
+
+def read_due(due: str, viewer: Viewer, now: datetime) -> datetime:
+    """A moment on the viewer's own clock, as a browser sends it. Raises Unfit."""
+    try:
+        moment = datetime.fromisoformat(due)
+    except ValueError:
+        raise Unfit("today.due_unreadable") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(viewer.time_zone))
+    if not now - timedelta(minutes=1) <= moment <= now + _LATEST_DUE:
+        raise Unfit("today.due_outside")
+    return moment
+
+
+def read_words(text: str, *, needed: bool = False) -> str:
+    """Raises Unfit."""
+    text = text.strip()
+    if needed and not text:
+        raise Unfit("today.words_missing")
+    if len(text) > MOST_WORDS:
+        raise Unfit("today.words_too_long")
+    return text
+
+
+def _user(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def add_work(router: APIRouter, dashboard: Dashboard) -> None:
+    work = Work(dashboard)
+    needs = Depends(dashboard.needs(Role.CARE_WORKER))
+    _add_alerts(router, dashboard, work, needs)
+    _add_tasks(router, work, needs)
+    for kind in ("alert", "task", "recipient"):
+        _add_for_anybody(router, work, needs, kind)
+
+
+def _add_alerts(router: APIRouter, dashboard: Dashboard, work: Work, needs: object) -> None:
+    care, run = work.care, dashboard.store.run
+
+    @router.post("/alerts")
+    async def several(
+        request: Request,
+        viewer: Annotated[Viewer, needs],
+        asked: Annotated[Asked, Depends(asked)],
+        action: Text = "",
+        alert: Annotated[list[str], Form()] = [],  # noqa: B006
+    ) -> Response:
+        """Each is ``ALERT:WHOSE``, as the page showed it."""
+        chosen = []
+        for each in alert[:500]:
+            id_, _, whose = each.partition(":")
+            if (alert_id := _user(id_)) is not None:
+                chosen.append((alert_id, _user(whose)))
+        if action == "assign":
+            conflicts = await run(care.assign_all, viewer, chosen, viewer.user_id)
+        else:
+            conflicts = await run(care.acknowledge_all, viewer, [id_ for id_, _ in chosen])
+        if not conflicts and not in_part(request):
+            return RedirectResponse(asked.address(), 303)
+        words = Words(viewer.language)
+        said = words(f"today.several_{'assign' if action == 'assign' else 'acknowledge'}", count=len(chosen))
+        if conflicts:
+            names = ", ".join(sorted({each.by.name for each in conflicts if each.by}))
+            said = words("today.several_conflicts", done=len(chosen) - len(conflicts), n=len(conflicts), names=names)
+        return await today_page(dashboard, request, viewer, asked, status=409 if conflicts else 200, said=said)
+
+    @router.post("/alerts/{id_}/acknowledge")
+    async def acknowledge(request: Request, viewer: Annotated[Viewer, needs], id_: UUID, back: Text = "") -> Response:
+        card = await work.card(viewer, "alert", id_)
+        return await work.do(request, viewer, card, {"form": "acknowledge"}, back, care.acknowledge, viewer, id_)
+
+    @router.post("/alerts/{id_}/assign")
+    async def assign(
+        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, to: Once, seen: Text = "", back: Text = ""
+    ) -> Response:
+        card = await work.card(viewer, "alert", id_)
+        typed = {"form": "assign", "to": str(to)}
+        return await work.do(request, viewer, card, typed, back, care.assign, viewer, id_, to, seen=_user(seen))
+
+    @router.post("/alerts/{id_}/resolve")
+    async def resolve(
+        request: Request,
+        viewer: Annotated[Viewer, needs],
+        id_: UUID,
+        resolution: Annotated[Resolution, Form()],
+        words: Text = "",
+        back: Text = "",
+    ) -> Response:
+        card = await work.card(viewer, "alert", id_)
+        typed = {"form": "resolve", "words": words, "resolution": resolution.value}
+        try:
+            text = read_words(words)
+        except Unfit as unfit:
+            return await work.unfit(request, viewer, card, typed, unfit)
+        return await work.do(request, viewer, card, typed, back, care.resolve, viewer, id_, resolution, text)
+
+
+def _add_tasks(router: APIRouter, work: Work, needs: object) -> None:
+    care = work.care
+
+    @router.post("/tasks/{id_}/assign")
+    async def assign(
+        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, to: Once, seen: Text = "", back: Text = ""
+    ) -> Response:
+        card = await work.card(viewer, "task", id_)
+        typed = {"form": "assign", "to": str(to)}
+        return await work.do(request, viewer, card, typed, back, care.assign_task, viewer, id_, to, seen=_user(seen))
+
+    @router.post("/tasks/{id_}/close")
+    async def close(
+        request: Request,
+        viewer: Annotated[Viewer, needs],
+        id_: UUID,
+        outcome: Annotated[TaskOutcome, Form()],
+        words: Text = "",
+        back: Text = "",
+    ) -> Response:
+        card = await work.card(viewer, "task", id_)
+        typed = {"form": "close", "words": words, "outcome": outcome.value}
+        try:
+            text = read_words(words)
+        except Unfit as unfit:
+            return await work.unfit(request, viewer, card, typed, unfit)
+        return await work.do(request, viewer, card, typed, back, care.finish_task, viewer, id_, outcome, text)
+
+
+def _add_for_anybody(router: APIRouter, work: Work, needs: object, kind: str) -> None:
+    """What can be done on every card, and on a recipient's page."""
+    care = work.care
+
+    @router.post(f"/{kind}s/{{id_}}/note")
+    async def note(
+        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, once: Once, words: Text = "", back: Text = ""
+    ) -> Response:
+        card = await work.card(viewer, kind, id_)
+        typed = {"form": "note", "words": words}
+        try:
+            text = read_words(words, needed=True)
+        except Unfit as unfit:
+            return await work.unfit(request, viewer, card, typed, unfit)
+        act = {"alert": care.note_alert, "task": care.note_task}.get(kind, care.note_recipient)
+        return await work.do(request, viewer, card, typed, back, act, viewer, id_, text, once=once)
+
+    @router.post(f"/{kind}s/{{id_}}/follow-up")
+    async def follow_up(
+        request: Request,
+        viewer: Annotated[Viewer, needs],
+        id_: UUID,
+        once: Once,
+        task: Annotated[TaskKind, Form()],
+        due: Text = "",
+        words: Text = "",
+        back: Text = "",
+    ) -> Response:
+        card = await work.card(viewer, kind, id_)
+        typed = {"form": "follow-up", "words": words, "due": due, "task": task.value}
+        try:
+            text, due_at = read_words(words), read_due(due, viewer, datetime.now(UTC))
+        except Unfit as unfit:
+            return await work.unfit(request, viewer, card, typed, unfit)
+        alert = {"alert_id": id_} if kind == "alert" else {}
+        act = functools.partial(care.follow_up, viewer, card.recipient_id, task, due_at, text, once=once, **alert)
+        return await work.do(request, viewer, card, typed, back, act)
+
+    @router.post(f"/{kind}s/{{id_}}/manual-call")
+    async def manual_call(
+        request: Request,
+        viewer: Annotated[Viewer, needs],
+        id_: UUID,
+        once: Once,
+        reached: Annotated[bool, Form()],
+        words: Text = "",
+        back: Text = "",
+    ) -> Response:
+        card = await work.card(viewer, kind, id_)
+        typed = {"form": "manual-call", "words": words}
+        try:
+            text = read_words(words)
+        except Unfit as unfit:
+            return await work.unfit(request, viewer, card, typed, unfit)
+        act = functools.partial(care.manual_call, viewer, card.recipient_id, reached, text, once=once, **card.of)
+        return await work.do(request, viewer, card, typed, back, act)
+
+    @router.post(f"/{kind}s/{{id_}}/call-now")
+    async def call_now(request: Request, viewer: Annotated[Viewer, needs], id_: UUID, back: Text = "") -> Response:
+        card = await work.card(viewer, kind, id_)
+        act = functools.partial(care.call_now, viewer, card.recipient_id, planning.may_dial, work.dialog)
+        return await work.do(request, viewer, card, {"form": "call-now"}, back, act)
