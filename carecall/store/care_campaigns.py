@@ -13,7 +13,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from carecall.domain.campaign import Campaign
 from carecall.domain.enrollment import Enrolled
 from carecall.domain.viewer import Viewer
-from carecall.errors import StoreError
+from carecall.errors import StoreConflict
 from carecall.store.engine import Repository
 from carecall.store.enrolled import people_enrolled, read_enrolled, the_campaign
 from carecall.store.planning import AD_HOC, new_campaign, write_campaign
@@ -21,13 +21,13 @@ from carecall.store.scope import scoped, the
 from carecall.store.tables import CampaignRow, EnrollmentRow, RecipientRow
 
 
-class CampaignChanged(StoreError):
+class CampaignChanged(StoreConflict):
     """Somebody else has changed this campaign since the form was opened."""
 
     code = "campaign_changed"
 
 
-class CampaignNameTaken(StoreError):
+class CampaignNameTaken(StoreConflict):
     """A campaign of this name is there already."""
 
     code = "campaign_name_taken"

@@ -101,6 +101,10 @@ class Store:
         """What this process is called where a call says who holds it."""
         return self._database.holder
 
+    def now(self) -> datetime:
+        """The moment by the store's clock."""
+        return self._database.now()
+
     async def reachable(self, within_s: float = 2.0) -> bool:
         """Whether the database answers within so many seconds."""
         try:
