@@ -9,10 +9,13 @@ from carecall.dashboard.account import add_account
 from carecall.dashboard.admin import add_admin
 from carecall.dashboard.answers import add_answers
 from carecall.dashboard.api import add_api
+from carecall.dashboard.api_tokens import add_api_tokens
 from carecall.dashboard.call import add_call
 from carecall.dashboard.dashboard import Dashboard
+from carecall.dashboard.downloads import add_downloads
 from carecall.dashboard.live import Live, add_live
 from carecall.dashboard.passwords import Passwords
+from carecall.dashboard.people import add_people
 from carecall.dashboard.recipient import add_recipient
 from carecall.dashboard.security import Guard
 from carecall.dashboard.sessions import Sessions
@@ -41,14 +44,17 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
     add_static(router)
     add_sign_in(router, dashboard, sessions, passwords)
     add_account(router, dashboard, sessions, passwords)
-    add_admin(router, dashboard, passwords)
+    add_admin(router, dashboard, passwords, calls_held=ports.calls_held, phrases_missing=ports.phrases_missing)
     # One line a slice: the page modules add their routes here.
     add_today(router, dashboard)
     add_work(router, dashboard)
     add_live(router, dashboard, Live(store))
     add_recipient(router, dashboard)
     add_call(router, dashboard)
+    add_people(router, dashboard)
     add_api(router, dashboard)
+    add_api_tokens(router, dashboard)
+    add_downloads(router, dashboard)
     return router
 
 

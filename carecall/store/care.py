@@ -1,6 +1,7 @@
 """What the dashboard reads and changes: every method is asked on behalf of a viewer and sees one organisation."""
 
 from carecall.store.api_tokens import CareApiTokens
+from carecall.store.care_admin import CareAdmin
 from carecall.store.care_call import CareCall
 from carecall.store.care_campaigns import CareCampaigns
 from carecall.store.care_exchange import CareExchange
@@ -12,6 +13,15 @@ from carecall.store.care_work import CareWork
 
 
 class Care(
-    CareToday, CareWork, CareRecipient, CareHistory, CareCall, CarePeople, CareCampaigns, CareExchange, CareApiTokens
+    CareToday,
+    CareWork,
+    CareRecipient,
+    CareHistory,
+    CareCall,
+    CarePeople,
+    CareCampaigns,
+    CareExchange,
+    CareApiTokens,
+    CareAdmin,
 ):
     """All of them on one database; a part of the dashboard is a base class."""

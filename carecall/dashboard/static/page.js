@@ -9,3 +9,42 @@ document.addEventListener("click", (event) => {
   recording.currentTime = Number(link.dataset.seek);
   recording.play();
 });
+
+// A request that came too late for its session: sign in over the page, which keeps what was filled in.
+document.addEventListener("htmx:before:response", (event) => {
+  const response = event.detail.ctx.response;
+  if (response.status !== 401) return;
+  event.preventDefault();
+  response.raw.text().then(askToSignIn);
+});
+
+function askToSignIn(form) {
+  let dialog = document.getElementById("sign-in-dialog");
+  if (dialog?.open) return;
+  if (!dialog) {
+    dialog = document.createElement("dialog");
+    dialog.id = "sign-in-dialog";
+    dialog.setAttribute("aria-labelledby", "sign-in-title");
+    dialog.addEventListener("submit", signInHere);
+    document.body.append(dialog);
+  }
+  dialog.innerHTML = form;
+  dialog.showModal();
+}
+
+async function signInHere(event) {
+  event.preventDefault();
+  const dialog = event.currentTarget, form = event.target, notice = document.getElementById("notice");
+  try {
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "HX-Request": "true" } });
+    if (answer.status === 204) {
+      notice.textContent = form.dataset.done;
+      dialog.close();
+      return;
+    }
+    dialog.innerHTML = await answer.text();
+    dialog.querySelector("[autofocus]")?.focus();
+  } catch {
+    notice.textContent = form.dataset.lost;
+  }
+}
