@@ -4,13 +4,12 @@ Every request is made with a bearer token of one organisation and is told in the
 records it read.
 """
 
+import asyncio
 import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -21,9 +20,9 @@ from starlette.exceptions import HTTPException
 from carecall import __version__
 from carecall.dashboard.api_access import Access, FhirResponse, Limit, add_outcomes
 from carecall.dashboard.dashboard import Dashboard
+from carecall.dashboard.findings import known_dialog
 from carecall.dashboard.languages import language_of
 from carecall.dialog.definition import Dialog
-from carecall.dialog.files import dialog_names, find_dialog
 from carecall.domain.record import Person, ReportedCall
 from carecall.domain.triage import Urgency
 from carecall.domain.viewer import Viewer
@@ -137,7 +136,8 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
     Ask = Annotated[_Asked, Depends(asked)]  # noqa: N806
 
     async def dialog_of(call: ReportedCall) -> Dialog | None:
-        return _dialogs(settings.dialogs_dir).get(f"{call.report.dialog_id}.{call.report.dialog_language}")
+        report = call.report
+        return await asyncio.to_thread(known_dialog, settings.dialogs_dir, report.dialog_id, report.dialog_language)
 
     async def resources_of(
         ask: _Asked, make: Make, count: int, cursor: str | None, wanted: dict[str, Any]
@@ -378,11 +378,6 @@ async def _of_patient(reference: str | None) -> uuid.UUID | None:
 
 def _read(found: Iterable[Resource]) -> list[uuid.UUID]:
     return [uuid.UUID(each["subject"]["reference"].removeprefix("Patient/")) for each in found]
-
-
-@cache
-def _dialogs(folder: Path) -> dict[str, Dialog]:
-    return {name: find_dialog(folder, name) for name in dialog_names(folder)}
 
 
 def _origin(request: Request, settings: Settings) -> str:

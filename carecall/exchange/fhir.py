@@ -5,8 +5,9 @@ report and one for each correction. Nothing is sent that is not known: a questio
 no Observation, one without a usable answer says so, and unknown never becomes absent.
 """
 
+import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -44,7 +45,6 @@ _DAYS = ("d", "d")
 _NOBODY_ANSWERED = (Outcome.WRONG_PERSON, Outcome.SILENT)
 
 Resource = dict[str, Any]
-DialogOf = Callable[[str, str], Dialog | None]  # of this id and language, as it is now
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +170,18 @@ def bundle(
     )
 
 
-def collected(base: str, every: Iterable[Resource], *, now: datetime, dump: Callable[[Any], str]) -> Iterator[str]:
+def collected(base: str, every: Iterable[Resource], *, now: datetime) -> Iterator[str]:
     """The text of a collection Bundle piece by piece, so that one of any size takes no more memory than an entry."""
-    yield f'{{"resourceType":"Bundle","type":"collection","timestamp":{dump(instant(now))}'
+    yield f'{{"resourceType":"Bundle","type":"collection","timestamp":{_dump(instant(now))}'
     lead = ',"entry":['
     for each in every:
-        yield lead + dump(_bundled("collection", base, each, "match")) + "\n"
+        yield lead + _dump(_bundled("collection", base, each, "match")) + "\n"
         lead = ","
     yield "}" if lead != "," else "]}"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def operation_outcome(severity: str, code: str, diagnostics: str) -> Resource:

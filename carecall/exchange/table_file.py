@@ -28,7 +28,8 @@ _SEPARATORS = (",", ";", "\t")
 _UNPRINTED = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
 )
-_ESCAPED = re.compile(r"^'(?=[=+@'-])")  # as write_csv writes it
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")  # what a formula begins with for some program
+_ESCAPED = re.compile(r"^'(?=[=+@＝＋－＠'-])")  # as write_csv writes it
 
 Knows = Callable[[str], bool]
 
@@ -88,7 +89,12 @@ def write_csv(file: TextIO, rows: Sequence[Sequence[str]]) -> None:
     """Writes rows so that no spreadsheet program takes a cell for a formula; ``read_table`` gives them back."""
     writer = csv.writer(file)
     for row in rows:
-        writer.writerow(["'" + cell if cell.startswith(("=", "+", "-", "@", "'")) else cell for cell in row])
+        writer.writerow([neutral(cell) for cell in row])
+
+
+def neutral(cell: str) -> str:
+    """The text of a cell, with an apostrophe before it where some spreadsheet program would take it for a formula."""
+    return "'" + cell if cell.startswith((*_FORMULA, "'")) else cell
 
 
 def unprinted(text: str) -> bool:

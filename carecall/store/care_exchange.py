@@ -122,15 +122,6 @@ class Transcript:
     turns: tuple[Turn, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KeptRecording:
-    """Where a call's audio lies, and whether the person has agreed that it is kept."""
-
-    recipient_id: uuid.UUID
-    path: str | None
-    began_at: datetime
-
-
 class CareExchange(Repository):
     def person(self, viewer: Viewer, recipient_id: uuid.UUID) -> Person:
         """Raises StoreNotFound."""
@@ -297,12 +288,6 @@ class CareExchange(Repository):
             dialog = f"{attempt.dialog_id}.{attempt.dialog_language}"
             return Transcript(attempt_id, _person(recipient), dialog, _began_at(attempt), turns)
 
-    def exported_recording(self, viewer: Viewer, attempt_id: uuid.UUID) -> KeptRecording:
-        """Raises StoreNotFound."""
-        with self._database.reading() as session:
-            attempt, recipient = _the_call(session, viewer, attempt_id)
-            return KeptRecording(recipient.id, attempt.recording_path, _began_at(attempt))
-
     def corrected_call(self, viewer: Viewer, correction_id: uuid.UUID) -> uuid.UUID | None:
         """The call that a correction is of; None when there is no such correction."""
         query = scoped(
@@ -321,14 +306,25 @@ class CareExchange(Repository):
             for subject in subjects:
                 note(session, self._database, actor, action, subject, **details)
 
-    def note_export(
-        self, viewer: Viewer, recipient_id: uuid.UUID, what: str, subject: str, *, actor: str, **details: Detail
-    ) -> None:
-        """Something about one person is handed out: told in their history and in the audit trail."""
+    def note_export_of_person(self, viewer: Viewer, recipient_id: uuid.UUID, what: str, *, actor: str) -> None:
+        """Something about one person is handed out: told in their history and in the audit trail.
+
+        Raises StoreNotFound.
+        """
         with self._database.writing() as session:
             the(session, select(RecipientRow).where(RecipientRow.id == recipient_id), viewer)
-            remember(session, self._database, recipient_id, actor, HistoryKind.EXPORTED, subject=subject, what=what)
-            note(session, self._database, actor, f"{what}.exported", subject, **details)
+            self._note_export(session, recipient_id, what, f"recipient:{recipient_id}", actor)
+
+    def note_export_of_call(self, viewer: Viewer, attempt_id: uuid.UUID, what: str, *, actor: str) -> None:
+        """The same of one call. Raises StoreNotFound."""
+        with self._database.writing() as session:
+            _, recipient = _the_call(session, viewer, attempt_id)
+            self._note_export(session, recipient.id, what, f"attempt:{attempt_id}", actor)
+
+    def _note_export(self, session: Session, recipient_id: uuid.UUID, what: str, subject: str, actor: str) -> None:
+        kind = HistoryKind.EXPORTED
+        remember(session, self._database, recipient_id, actor, kind, subject=subject, what=what)
+        note(session, self._database, actor, f"{what}.exported", subject)
 
 
 def _the_call(session: Session, viewer: Viewer, attempt_id: uuid.UUID) -> tuple[AttemptRow, RecipientRow]:

@@ -253,5 +253,5 @@ def test_only_a_call_that_reached_its_end_is_complete(outcome: Outcome) -> None:
 def test_a_bundle_written_piece_by_piece_is_the_bundle(count: int) -> None:
     call = a_call(a_report(MONITORING, Finding("cough", Ternary.NO)))
     every = fhir.resources(call, MONITORING)[:count]
-    written = "".join(fhir.collected(BASE, every, now=WRITTEN, dump=json.dumps))
+    written = "".join(fhir.collected(BASE, every, now=WRITTEN))
     assert valid(json.loads(written)) == json.loads(json.dumps(fhir.bundle("collection", BASE, every, now=WRITTEN)))
