@@ -11,7 +11,7 @@ from babel.dates import format_date
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from carecall.dashboard.charts import LABELS, PLOT, dots, temperature
+from carecall.dashboard.charts import Period, dots, temperature
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.findings import FindingWords
 from carecall.dashboard.words import Words, catalog
@@ -106,9 +106,7 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
         calls = await store.run(store.care.measured, viewer, recipient_id, since)
         history = await store.run(store.care.history, viewer, recipient_id)
 
-        def day_of(at: datetime) -> date:
-            return at.astimezone(zone).date()
-
+        period = Period(today, days, lambda at: at.astimezone(zone).date())
         return dashboard.page(
             request,
             viewer,
@@ -119,10 +117,9 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
             their_time=f"{now.astimezone(zone):%H:%M}",
             calls=calls,
             columns=list(dict.fromkeys(code for call in calls for code in call.values)),
-            dots=dots(calls, today, days, day_of),
-            temperature=temperature(calls, today, days, day_of),
-            labels_end=LABELS,
-            plot_end=LABELS + PLOT,
+            dots=dots(calls, period),
+            temperature=temperature(calls, period),
+            ticks=period.ticks(),
             days=days,
             periods=_PERIODS,
             marks=_MARKS,
