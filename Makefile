@@ -18,7 +18,7 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup models demo up test lint check format bench bench-planning clean
+.PHONY: help setup models demo up test browser lint check format bench bench-planning bench-dashboard campaign chaos clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -34,8 +34,11 @@ demo: models ## Hold one full voice call on this machine and show its report
 up: models ## Run CareCall on this machine
 	@$(BIN)/carecall up
 
-test: models ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: models ## Run all tests but those in the browser
+	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
+
+browser: $(DONE)/venv $(DONE)/chromium ## Go through the dashboard in Chromium; pictures of every screen are left in build/screenshots
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(DONE)/venv ## Check format, style, types and the direction of imports
 	@$(BIN)/ruff format --check .
@@ -43,7 +46,7 @@ lint: $(DONE)/venv ## Check format, style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test ## Everything that must be green before a commit
+check: lint test browser ## Everything that must be green before a commit
 
 format: $(DONE)/venv ## Format the code
 	@$(BIN)/ruff format .
@@ -56,6 +59,9 @@ bench: models ## Measure the latency of a voice call, stage by stage, and the co
 bench-planning: $(DONE)/venv ## Measure planning a day for 10,000 and 100,000 people
 	@$(BIN)/python benchmarks/planning.py $(ARGS)
 
+bench-dashboard: $(DONE)/venv $(if $(filter postgres,$(DATABASE)),$(DONE)/postgres) ## Measure every page of the dashboard with a million calls behind it; DATABASE=postgres on a server of its own
+	@$(BIN)/python benchmarks/dashboard.py --database $(or $(DATABASE),sqlite) $(ARGS)
+
 campaign: models ## Call N=200 simulated people, AT_ONCE=10, through a telephone exchange for tests
 	@$(BIN)/python -m carecall.simulation.campaign_run --people $(or $(N),200) --at-once $(or $(AT_ONCE),10) $(if $(JSON),--json) $(ARGS)
 
@@ -65,15 +71,29 @@ chaos: models $(if $(filter postgres,$(DATABASE)),$(DONE)/postgres) ## Kill the 
 clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) $(DONE) build dist *.egg-info
 
+# Debian's packages that a recipe has put into the array `missing`.
+define INSTALL
+if [ $${#missing[@]} -gt 0 ]; then
+  echo "==> Installing from Debian: $${missing[*]}"
+  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else
+    echo "make: please install as root: apt-get install $${missing[*]}" >&2; exit 1
+  fi
+  $$sudo apt-get update -qq
+  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+fi
+endef
+
 $(DONE)/postgres: | $(DONE)/system
-	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
-	  echo "==> Installing from Debian: postgresql"
-	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else
-	    echo "make: please install as root: apt-get install postgresql" >&2; exit 1
-	  fi
-	  $$sudo apt-get update -qq
-	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
-	fi
+	@missing=()
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
+	$(INSTALL)
+	touch $@
+
+$(DONE)/chromium: | $(DONE)/system
+	@missing=()
+	command -v chromium >/dev/null || missing+=(chromium)
+	[ -n "$$(fc-list :lang=ko 2>/dev/null)" ] || missing+=(fontconfig fonts-noto-cjk)
+	$(INSTALL)
 	touch $@
 
 $(DONE)/system:
@@ -83,14 +103,7 @@ $(DONE)/system:
 	[ -n "$$($(PYTHON) -c 'import os,sysconfig; print(os.path.join(sysconfig.get_paths()["include"],"Python.h") if os.path.exists(os.path.join(sysconfig.get_paths()["include"],"Python.h")) else "")')" ] || missing+=(python3-dev)
 	command -v g++ >/dev/null || missing+=(build-essential)
 	command -v espeak-ng >/dev/null || missing+=(espeak-ng)
-	if [ $${#missing[@]} -gt 0 ]; then
-	  echo "==> Installing from Debian: $${missing[*]}"
-	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else
-	    echo "make: please install as root: apt-get install $${missing[*]}" >&2; exit 1
-	  fi
-	  $$sudo apt-get update -qq
-	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
-	fi
+	$(INSTALL)
 	touch $@
 
 $(DONE)/venv: pyproject.toml | $(DONE)/system

@@ -2,7 +2,7 @@
 
 ``python -m carecall.simulation.chaos_run --kills 500`` lets the real server and workers call people through the
 telephone exchange for tests, and kills them as ``kill -9`` does: half the times at a random moment, half just before or
-just after a commit, whose number is swept. What is killed is started again at once, under the same name. The last line
+just after a commit, each kind of commit in its turn. What is killed is started again at once, under the same name. The last line
 is ``kills N lost 0 doubled 0 stuck 0 worst_recovery_s X``, and the exit status is 1 when it should read otherwise.
 """
 
@@ -88,30 +88,6 @@ class Recovery:
             if there.get(key) != slot:
                 self.worst_s = max(self.worst_s, now - since)
                 del self._hit[key]
-
-
-@dataclass(frozen=True, slots=True)
-class Death:
-    """How a process is to die: so long after it is up, or at a commit."""
-
-    after_s: float
-    when: str = ""  # before or after
-    commit: int = 0
-
-
-def deaths(chance: random.Random, commits: int, times: int) -> Iterator[Death]:
-    """In turn at random and at a commit. Few times are spread over all commits, many take them one by one."""
-    step = max(1, commits // max(1, times // 2))
-    sweep = itertools.cycle(
-        [
-            Death(_COMMITS_WITHIN_S, when, number)
-            for number in range(1, commits + 1, step)
-            for when in ("before", "after")
-        ]
-    )
-    while True:
-        yield Death(chance.uniform(0.0, 6.0))
-        yield next(sweep)
 
 
 class Chaos:

@@ -1,8 +1,9 @@
 """Runs a ``carecall`` command and kills its own process, as ``kill -9`` does, just before or just after a commit.
 
-``python -m carecall.simulation.chaos_worker before 5 FILE work`` runs ``carecall work`` until its fifth commit that
-writes anything, in whichever database. FILE gets a line of JSON: what the commit was about. The program itself knows
-nothing of this: every engine of the process is listened to.
+A commit is known by the tables that it writes, in whichever database. ``python -m carecall.simulation.chaos_worker
+before 2 FILE work`` runs ``carecall work`` until just before the first commit of a kind that fewer than 2 processes have
+died before so far, and adds it to FILE, a line of JSON for each death. So process by process every kind of commit has its
+turn. The program itself knows nothing of this: every engine of the process is listened to.
 """
 
 import json
@@ -12,6 +13,7 @@ import runpy
 import signal
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,22 @@ _WRITE = re.compile(r'\s*(INSERT INTO|UPDATE|DELETE FROM)\s+([\w."]+)', re.IGNOR
 _WRITTEN = "carecall_chaos_written"
 
 
-class Killer:
-    """Counts the process's commits; the one of this number, from 1, is its last."""
+def deaths(file: Path) -> Counter[str]:
+    """How many processes died at which commit, such as ``before update slot``."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return Counter(f"{death['when']} {', '.join(death['written'])}" for death in map(json.loads, lines))
 
-    def __init__(self, when: str, number: int, file: Path) -> None:
+
+class Killer:
+    """Looks at the process's commits, and lets one be its last."""
+
+    def __init__(self, when: str, times: int, file: Path) -> None:
         self._when = when
-        self._number = number
+        self._times = times
         self._file = file
-        self._count = 0
-        self._counting = threading.Lock()
+        self._before = deaths(file)
+        self._choosing = threading.Lock()
+        self._chosen = False
         self._last = threading.local()  # set in the thread whose commit is the last one
 
     def listen(self) -> None:
@@ -50,13 +59,13 @@ class Killer:
         written = connection.info.pop(_WRITTEN, None)
         if not written:
             return
-        with self._counting:
-            self._count += 1
-            if self._count != self._number:
+        kinds = sorted(set(written))
+        with self._choosing:
+            if self._chosen or self._before[f"{self._when} {', '.join(kinds)}"] >= self._times:
                 return
-        line = json.dumps({"when": self._when, "number": self._number, "written": sorted(set(written))})
+            self._chosen = True
         with self._file.open("a") as file:
-            file.write(f"{line}\n")
+            file.write(json.dumps({"when": self._when, "written": kinds}) + "\n")
         if self._when == "before":
             _die()
         dialect: Any = connection.dialect
@@ -76,10 +85,10 @@ def _die() -> None:
 
 
 def main() -> None:
-    when, number, file, *command = sys.argv[1:]
+    when, times, file, *command = sys.argv[1:]
     if when not in ("before", "after") or not command:
-        raise SystemExit("usage: python -m carecall.simulation.chaos_worker before|after NUMBER FILE COMMAND...")
-    Killer(when, int(number), Path(file)).listen()
+        raise SystemExit("usage: python -m carecall.simulation.chaos_worker before|after TIMES FILE COMMAND...")
+    Killer(when, int(times), Path(file)).listen()
     sys.argv = ["carecall", *command]
     runpy.run_module("carecall", run_name="__main__")
 
