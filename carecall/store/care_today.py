@@ -215,8 +215,9 @@ class CareToday(Repository):
             cases = _cases(session, viewer, names, filters, page)
             tasks = _tasks(session, viewer, names, filters, now, _offset(waiting_page), PAGE)
             task_count = _count(session, _of_tasks(viewer, filters, select(func.count(col(TaskRow.id)))))
-            slot_count = _count(session, _of_slots(viewer, filters, select(func.count()).select_from(SlotRow)))
-            slots: list[Waiting] = []
+            slot_count, slots = 0, list[Waiting]()
+            if filters.whose is not Whose.MINE:
+                slot_count = _count(session, _of_slots(viewer, filters, select(func.count()).select_from(SlotRow)))
             if slot_count and len(tasks) < PAGE:
                 begin = max(0, _offset(waiting_page) - task_count)
                 slots = _slots(session, viewer, filters, begin, PAGE - len(tasks))
@@ -273,7 +274,7 @@ class CareToday(Repository):
 def read_case(session: Session, viewer: Viewer, alert_id: uuid.UUID) -> Case:
     """One card. Raises StoreNotFound."""
     the(session, _alerts(select(AlertRow.id)).where(AlertRow.id == alert_id), viewer)
-    rows = session.exec(scoped(_alerts(_case_columns()), viewer).where(col(AlertRow.id) == alert_id)).all()
+    rows = session.exec(scoped(_alerts(_case_columns()), viewer, few=True).where(col(AlertRow.id) == alert_id)).all()
     return _as_cases(session, colleagues(session, viewer), rows)[0]
 
 
@@ -301,6 +302,14 @@ def _workers(names: dict[uuid.UUID, Colleague]) -> list[Colleague]:
     return sorted((each for each in names.values() if each.works), key=lambda each: each.name.casefold())
 
 
+def _from_here(column: Any) -> Any:
+    """A reference that is followed from this table only: what is few, such as open alerts, is what is begun with.
+
+    A database that began with the organisation's people or a campaign would go through all that they ever had.
+    """
+    return func.coalesce(col(column), col(column))
+
+
 def _offset(page: int) -> int:
     return (max(page, 1) - 1) * PAGE
 
@@ -315,15 +324,15 @@ def _count(session: Session, query: Any) -> int:
 def _alerts(query: Any) -> Any:
     return (
         query.select_from(AlertRow)
-        .join(AttemptRow, col(AttemptRow.id) == AlertRow.attempt_id)
-        .join(RecipientRow, col(RecipientRow.id) == AttemptRow.recipient_id)
-        .join(EnrollmentRow, col(EnrollmentRow.id) == AttemptRow.enrollment_id)
-        .join(CampaignRow, col(CampaignRow.id) == EnrollmentRow.campaign_id)
+        .join(AttemptRow, col(AttemptRow.id) == _from_here(AlertRow.attempt_id))
+        .join(RecipientRow, col(RecipientRow.id) == _from_here(AttemptRow.recipient_id))
+        .join(EnrollmentRow, col(EnrollmentRow.id) == _from_here(AttemptRow.enrollment_id))
+        .join(CampaignRow, col(CampaignRow.id) == _from_here(EnrollmentRow.campaign_id))
     )
 
 
 def _unsettled(viewer: Viewer, filters: Filters, query: Any) -> Any:
-    query = scoped(_alerts(query), viewer).where(
+    query = scoped(_alerts(query), viewer, few=True).where(
         col(AlertRow.settled_at).is_(None), *_narrowed(filters), *_whose(viewer, filters, AlertRow.assigned_to)
     )
     return query if filters.urgency is None else query.where(AlertRow.urgency == filters.urgency)
@@ -457,10 +466,10 @@ def _named(names: dict[uuid.UUID, Colleague], user_id: str) -> Colleague | None:
 
 
 def _of_tasks(viewer: Viewer, filters: Filters, query: Any) -> Any:
-    query = query.select_from(TaskRow).join(RecipientRow, col(RecipientRow.id) == TaskRow.recipient_id)
+    query = query.select_from(TaskRow).join(RecipientRow, col(RecipientRow.id) == _from_here(TaskRow.recipient_id))
     if filters.campaign_id is not None:
-        query = query.join(EnrollmentRow, col(EnrollmentRow.id) == TaskRow.enrollment_id)
-    return scoped(query, viewer).where(
+        query = query.join(EnrollmentRow, col(EnrollmentRow.id) == _from_here(TaskRow.enrollment_id))
+    return scoped(query, viewer, few=True).where(
         col(TaskRow.closed_at).is_(None), *_narrowed(filters), *_whose(viewer, filters, TaskRow.assigned_to)
     )
 
@@ -517,8 +526,8 @@ def _as_tasks(
 
 def _of_slots(viewer: Viewer, filters: Filters, query: Any) -> Any:
     """The open checks that were tried, and are tried again."""
-    query = query.join(EnrollmentRow, col(EnrollmentRow.id) == SlotRow.enrollment_id).join(
-        RecipientRow, col(RecipientRow.id) == EnrollmentRow.recipient_id
+    query = query.join(EnrollmentRow, col(EnrollmentRow.id) == _from_here(SlotRow.enrollment_id)).join(
+        RecipientRow, col(RecipientRow.id) == _from_here(EnrollmentRow.recipient_id)
     )
     tried = (
         select(AttemptRow.id)
@@ -530,14 +539,13 @@ def _of_slots(viewer: Viewer, filters: Filters, query: Any) -> Any:
         )
         .exists()
     )
-    query = scoped(query, viewer).where(
+    return scoped(query, viewer, few=True).where(
         col(SlotRow.next_attempt_at) > _EVER,
         SlotRow.state == SlotState.OPEN,
         SlotRow.reason != "",
         tried,
         *_narrowed(filters),
     )
-    return query if filters.whose is not Whose.MINE else query.where(False)
 
 
 def _slots(session: Session, viewer: Viewer, filters: Filters, offset: int, limit: int) -> list[Waiting]:
@@ -596,11 +604,11 @@ def _fine(session: Session, viewer: Viewer, filters: Filters, day: date, page: i
     def narrowed(query: Any) -> Any:
         query = query.select_from(DayRow)
         if filters.campaign_id is not None:
-            query = query.join(AttemptRow, col(AttemptRow.id) == DayRow.attempt_id).join(
-                EnrollmentRow, col(EnrollmentRow.id) == AttemptRow.enrollment_id
+            query = query.join(AttemptRow, col(AttemptRow.id) == _from_here(DayRow.attempt_id)).join(
+                EnrollmentRow, col(EnrollmentRow.id) == _from_here(AttemptRow.enrollment_id)
             )
         if filters.language is not None:
-            query = query.join(RecipientRow, col(RecipientRow.id) == DayRow.recipient_id)
+            query = query.join(RecipientRow, col(RecipientRow.id) == _from_here(DayRow.recipient_id))
         return scoped(query, viewer, by=DayRow).where(
             DayRow.day == day, DayRow.state == DayState.FINE, *_narrowed(filters)
         )
@@ -623,9 +631,11 @@ def _fine(session: Session, viewer: Viewer, filters: Filters, day: date, page: i
 
 
 def _ongoing(session: Session, viewer: Viewer) -> list[Ongoing]:
-    query = select(AttemptRow, RecipientRow).join(RecipientRow, col(RecipientRow.id) == AttemptRow.recipient_id)
+    query = select(AttemptRow, RecipientRow).join(
+        RecipientRow, col(RecipientRow.id) == _from_here(AttemptRow.recipient_id)
+    )
     rows = session.exec(
-        scoped(query, viewer)
+        scoped(query, viewer, few=True)
         .where(col(AttemptRow.ended_at).is_(None), col(AttemptRow.state).in_(LIVE))
         .order_by(col(AttemptRow.planned_at))
     )
@@ -642,9 +652,11 @@ def _ongoing(session: Session, viewer: Viewer) -> list[Ongoing]:
 
 
 def _next_due(session: Session, viewer: Viewer) -> datetime | None:
-    query = select(EnrollmentRow.next_due_at).join(RecipientRow, col(RecipientRow.id) == EnrollmentRow.recipient_id)
+    query = select(EnrollmentRow.next_due_at).join(
+        RecipientRow, col(RecipientRow.id) == _from_here(EnrollmentRow.recipient_id)
+    )
     return session.exec(
-        scoped(query, viewer)
+        scoped(query, viewer, few=True)
         .where(col(EnrollmentRow.next_due_at) > _EVER)
         .order_by(col(EnrollmentRow.next_due_at))
         .limit(1)

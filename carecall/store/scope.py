@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from sqlalchemy import Join, Select, Table
-from sqlmodel import Session, col
+from sqlmodel import Session, col, func
 from sqlmodel.sql.expression import SelectOfScalar
 
 from carecall.domain.viewer import Viewer
@@ -18,16 +18,18 @@ Query = TypeVar("Query", bound="Select[*tuple[Any, ...]]")
 T = TypeVar("T")
 
 
-def scoped(query: Query, viewer: Viewer, *, by: type[Owner] | None = None) -> Query:
+def scoped(query: Query, viewer: Viewer, *, by: type[Owner] | None = None, few: bool = False) -> Query:
     """The query, of the viewer's organisation only.
 
     It is filtered by the first of recipient, campaign, day, API token, user that it reads from or joins; ``by`` names
-    another of them. Raises TypeError for a query that reads from none: join the recipient.
+    another of them. ``few``: the query begins with something that is few, such as open alerts, so that a database must
+    not begin with the organisation's people. Raises TypeError for a query that reads from none: join the recipient.
     """
     tables = set(_tables(query))
     for owner in _OWNERS if by is None else (by,):
         if owner.__tablename__ in tables:
-            return query.where(col(owner.organisation_id) == viewer.organisation_id)
+            owned = col(owner.organisation_id)
+            return query.where((func.coalesce(owned, owned) if few else owned) == viewer.organisation_id)
     raise TypeError("A query of the dashboard joins what carries the organisation, such as the recipient.")
 
 
