@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     tts_voice_en: str = "en_US-joe-medium"
     threads: int = Field(2, ge=1, le=64)  # CPU threads of each model
     max_calls: int = Field(8, ge=1)  # calls held at once; one more is refused
+    retain_transcripts_days: int = Field(365, ge=1)  # what was said, word for word, and sentences no longer true
+    retain_recordings_days: int = Field(30, ge=1)
+    retain_reports_days: int = Field(1825, ge=1)  # findings, settled alerts, history
+    retain_audit_days: int = Field(732, ge=732)  # two years at least
     record_calls: bool = False  # keep audio; needs the recipient's consent
     debug: bool = False
 

@@ -31,7 +31,19 @@ def _options(
 
 
 logs.configure("WARNING")
-for _group in ("demo", "talk", "serve", "models", "people", "users", "plan", "evaluate", "doctor"):
+for _group in (
+    "demo",
+    "talk",
+    "serve",
+    "models",
+    "people",
+    "database",
+    "users",
+    "plan",
+    "export",
+    "evaluate",
+    "doctor",
+):
     importlib.import_module(f"carecall.cli.{_group}").register(app)
 
 

@@ -1,8 +1,9 @@
-"""``carecall people`` and ``carecall db``: who is called, and the database that it is kept in."""
+"""``carecall people``: who is called."""
 
 import dataclasses
 import getpass
 import json
+import os
 import sys
 import unicodedata
 import uuid
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from carecall.store.people import Listed
     from carecall.store.tables import EnrollmentRow
 
-database = typer.Typer(help="The database.", no_args_is_help=True)
 people = typer.Typer(help="The people who are called.", no_args_is_help=True)
 
 _SHOWN_PROBLEMS = 200
@@ -36,20 +36,6 @@ _MANY_LINES = 1000  # from here on an import shows how far it has come
 Who = Annotated[str, typer.Argument(metavar="PERSON", help="The person's id, or their exact name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 OfCampaign = Annotated[str, typer.Option("--campaign", help="Of this campaign only.")]
-
-
-@database.callback()
-def _database() -> None:
-    """The database."""
-
-
-@database.command()
-def upgrade() -> None:
-    """Migrate the database to this version of CareCall; makes it when there is none."""
-    from carecall.store.facade import upgrade_database
-
-    before, after = upgrade_database(settings().database)
-    typer.echo(f"{before or 'empty'} → {after}" if before != after else f"{after}: nothing to do")
 
 
 @people.command(name="import")
@@ -88,7 +74,7 @@ def import_(
         encoding=encoding,
         defaults=Defaults(country.upper() or None, language, time_zone or None, tuple(ignore or ())),
     )
-    with _store() as store, _bar() as bar:
+    with open_store() as store, progress_bar() as bar:
         saving: list[Any] = []
 
         def saved(done: int, total: int) -> None:
@@ -100,7 +86,7 @@ def import_(
         def checked(lines: "Sequence[Line]") -> "Iterator[Line]":
             return iter(bar.track(lines, description="Checking") if len(lines) >= _MANY_LINES else lines)
 
-        result = import_people(store, file, options, actor=_operator(), reading=checked, writing=saved)
+        result = import_people(store, file, options, actor=operator(), reading=checked, writing=saved)
     if as_json:
         shown = dataclasses.asdict(result) | {"rejected_file": result.rejected_file and str(result.rejected_file)}
         typer.echo(json.dumps(shown, ensure_ascii=False))
@@ -145,7 +131,7 @@ def _next(result: "ImportResult", options: "Options") -> str:
 @people.command(name="list")
 def list_(campaign: OfCampaign = "", as_json: AsJson = False) -> None:
     """Show everybody, or the people of a campaign: a line each, with the id by which the other commands take them."""
-    with _store() as store:
+    with open_store() as store:
         found = store.people.listed(store.people.campaign(campaign).id if campaign else None)
     if as_json:
         typer.echo(json.dumps([_as_json(each) for each in found], ensure_ascii=False))
@@ -169,10 +155,10 @@ def show(person: Who, as_json: AsJson = False) -> None:
     from carecall.outreach.local_days import known_zone
     from carecall.outreach.reason_words import words
 
-    with _store() as store:
+    with open_store() as store:
         listed = _person(store, person)
         attempts = store.people.recent_attempts(listed.recipient.id)
-        store.audit.record(_operator(), "recipient.viewed", f"recipient:{listed.recipient.id}")
+        store.audit.record(operator(), "recipient.viewed", f"recipient:{listed.recipient.id}")
     if as_json:
         calls = [
             {"planned_at": each.planned_at.isoformat(), "state": each.state, "outcome": each.outcome}
@@ -208,9 +194,9 @@ def show(person: Who, as_json: AsJson = False) -> None:
 @people.command(name="opt-out")
 def opt_out(person: Who) -> None:
     """The person wants no more calls: in force at once, in all campaigns."""
-    with _store() as store:
+    with open_store() as store:
         listed = _person(store, person)
-        store.recipients.opt_out(listed.recipient.id, actor=_operator())
+        store.recipients.opt_out(listed.recipient.id, actor=operator())
     typer.echo(f"{listed.recipient.name} is not called any more, in any campaign.")
 
 
@@ -226,8 +212,48 @@ def resume(person: Who, campaign: OfCampaign = "") -> None:
     _set_paused(person, campaign, False)
 
 
+@people.command()
+def export(
+    person: Who,
+    to: Annotated[Path, typer.Option(metavar="FILE.zip", help="Where to; a file that is there is not replaced.")],
+) -> None:
+    """Write all that is kept of a person into one ZIP file: data, conversations, recordings. It is not encrypted."""
+    from carecall.exchange.person_file import write_person
+
+    with open_store() as store:
+        listed = _person(store, person)
+        copy = store.rights.copy_of(listed.recipient.id, actor=operator())
+    try:
+        with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            missing = write_person(file, copy)
+    except OSError as error:
+        raise CareCallError(f"{to} cannot be written: {error.strerror}.") from None
+    typer.echo(f"{to}: {len(copy.tables['attempt'])} calls, {len(copy.recordings) - len(missing)} recordings.")
+    for recording in missing:
+        typer.echo(f"Not on this machine, and not in the file: {recording}", err=True)
+
+
+@people.command()
+def erase(
+    person: Who,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete all that is kept of a person, for ever; of who opted out, the number stays so that it is not called."""
+    with open_store() as store:
+        listed = _person(store, person)
+        if not yes:
+            typer.confirm(
+                f"Erase {listed.recipient.name} with all calls, reports and recordings, for ever?", abort=True
+            )
+        erased = store.rights.erase(listed.recipient.id, actor=operator())
+    calls = erased.rows.get("attempt", 0)
+    typer.echo(f"Erased, with {calls} calls and {erased.recordings} recordings. Backups and exports are not.")
+    if erased.number_kept:
+        typer.echo("They had opted out: the number stays, encrypted and without a name, so that it is not called.")
+
+
 def _set_paused(person: str, campaign: str, paused: bool) -> None:
-    with _store() as store:
+    with open_store() as store:
         listed = _person(store, person)
         changed = [
             (enrollment, name)
@@ -237,7 +263,7 @@ def _set_paused(person: str, campaign: str, paused: bool) -> None:
         if not changed:
             raise CareCallError("This person is in no campaign" + (" of this name." if campaign else "."))
         for enrollment, _ in changed:
-            store.outreach.set_paused(enrollment.id, paused, actor=_operator())
+            store.outreach.set_paused(enrollment.id, paused, actor=operator())
     names = ", ".join(name for _, name in changed)
     typer.echo(f"{listed.recipient.name}: {'paused' if paused else 'called again'} in {names}.")
 
@@ -304,7 +330,7 @@ def _national(phone: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
-def _operator() -> str:
+def operator() -> str:
     """Who is at the terminal, for the audit trail."""
     try:
         return f"terminal:{getpass.getuser()}"
@@ -312,14 +338,16 @@ def _operator() -> str:
         return "terminal"
 
 
-def _store() -> "Store":
+def open_store() -> "Store":
+    """The store of the settings. Raises StoreError."""
     from carecall.store import Store
 
     effective = settings()
     return Store.open(effective.database, secret=effective.secret_key.get_secret_value())
 
 
-def _bar() -> "Progress":
+def progress_bar() -> "Progress":
+    """On a terminal only."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -328,5 +356,4 @@ def _bar() -> "Progress":
 
 
 def register(app: typer.Typer) -> None:
-    app.add_typer(database, name="db")
     app.add_typer(people, name="people")

@@ -17,7 +17,7 @@ from opentelemetry import metrics
 
 from carecall.domain.language import Language
 from carecall.errors import CareCallError
-from carecall.outreach import alerting, planning
+from carecall.outreach import alerting, planning, retention
 from carecall.outreach.dialer import Dialer
 from carecall.outreach.dialing import Dialing, Pace
 from carecall.outreach.durable import DurableQueue
@@ -66,6 +66,7 @@ class Worker:
         await self._queue.open(self._dialing.carry)
         await self._queue.put(await self._store.run(self._store.outreach.unfinished))
         self._other = [
+            asyncio.create_task(retention.keep_clearing(self._store, self._settings), name="worker-retention"),
             asyncio.create_task(self._every(self._pace.silent_s / 8, self._show_life), name="worker-life"),
             asyncio.create_task(
                 alerting.keep_delivering(self._store, self._settings, every_s=self._pace.tick_s), name="worker-alerts"

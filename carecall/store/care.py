@@ -10,6 +10,7 @@ from carecall.store.care_people import CarePeople
 from carecall.store.care_recipient import CareRecipient
 from carecall.store.care_today import CareToday
 from carecall.store.care_work import CareWork
+from carecall.store.rights import CareRights
 
 
 class Care(
@@ -23,5 +24,6 @@ class Care(
     CareExchange,
     CareApiTokens,
     CareAdmin,
+    CareRights,
 ):
     """All of them on one database; a part of the dashboard is a base class."""

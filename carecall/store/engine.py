@@ -5,7 +5,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -111,6 +111,12 @@ class Database:
         self._threads.shutdown()
         self._engine.dispose()
 
+    def tidy(self) -> None:
+        """Has what was deleted leave the file's log as well, as far as nobody reads it at this moment."""
+        if self._sqlite:
+            with _one_clear_line(), self._lock, closing(self._engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def revision(self) -> str | None:
         """The revision that the database is at; None for an empty one."""
         with _one_clear_line(), self._engine.connect() as connection:
@@ -215,7 +221,13 @@ def _prepare_file(path: str | None) -> None:
 
 def _set_pragmas(connection: SqliteConnection, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by _begin, not by the driver
-    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

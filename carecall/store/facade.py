@@ -26,6 +26,9 @@ from carecall.store.outreach import Outreach
 from carecall.store.people import People
 from carecall.store.personal import Cipher
 from carecall.store.recipients import Recipients
+from carecall.store.rekey import Rekey
+from carecall.store.retention import Retention
+from carecall.store.rights import Rights
 from carecall.store.stream_tokens import StreamTokens
 from carecall.store.tables import Channel
 from carecall.store.users import Users
@@ -59,6 +62,9 @@ class Store:
         self.memories = Memories(database)
         self.stream_tokens = StreamTokens(database)
         self.audit = Audit(database)
+        self.keys = Rekey(database)
+        self.retention = Retention(database)
+        self.rights = Rights(database)
         self.days = Days(database)
         self.news = NewsOfAll(database)
         self.users = Users(database)
