@@ -2,21 +2,19 @@
 
 ``python -m carecall.simulation.chaos_run --kills 500`` lets the real server and workers call people through the
 telephone exchange for tests, and kills them as ``kill -9`` does: half the times at a random moment, half just before or
-just after a commit, each kind of commit in its turn. What is killed is started again at once, under the same name. The last line
-is ``kills N lost 0 doubled 0 stuck 0 worst_recovery_s X``, and the exit status is 1 when it should read otherwise.
+just after a commit, each kind of commit in its turn. What is killed is started again at once, under the same name. The
+last line is ``kills N lost 0 doubled 0 stuck 0 worst_recovery_s X``; the exit status is 1 when it reads otherwise.
 """
 
 import argparse
 import asyncio
 import itertools
-import json
 import random
 import signal
 import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ import typer
 from carecall.domain.campaign import Ending
 from carecall.errors import CareCallError
 from carecall.settings import settings
+from carecall.simulation.chaos_worker import deaths
 from carecall.simulation.crowd import Crowd, awake_zones, quick_ladder, short_dialog
 from carecall.simulation.exchange import Exchange, recipient_mouth, running_exchange
 from carecall.simulation.exchange_log import CallLog
@@ -46,12 +45,10 @@ RECOVERED_WITHIN_S = 60.0
 _AT_ONCE = 6
 _PER_SECOND = 4.0
 _WAITING = 8  # checks that are kept open, so that every kill hits something
-_COMMITS = 40  # of a worker's life, before and after each of which it is killed
 _SERVER = "server"
 _SERVER_EVERY = 12  # one kill of the server for so many in all
-_SERVER_COMMITS = 25
 _SERVER_COMMITS_WITHIN_S = 30.0  # most of it until it is ready
-_COMMITS_WITHIN_S = 12.0  # a worker that has not come to its commit by then is killed where it is
+_COMMITS_WITHIN_S = 12.0  # a worker that has come to no commit whose turn it is by then is killed where it is
 _WORKS = "makes calls"  # says a worker once it is up
 _UP_WITHIN_S = 30.0
 _CALM_EVERY = 6  # kills; then nothing is killed until all that was interrupted has gone on
@@ -99,7 +96,6 @@ class Chaos:
         self._url = url
         self._workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self._folder = folder
-        self._seed = seed
         self._chance = random.Random(seed)
         self._ledger = Ledger(database)
         self._plan = Plan(
@@ -122,7 +118,8 @@ class Chaos:
         self._storm = asyncio.Event()  # not set while nothing is killed, so that work may recover
         self._calm_until = 0.0
         self._died = asyncio.Event()  # something was killed
-        self._commits = folder / "commits.jsonl"
+        self._commits = {command: folder / f"{command}-commits.jsonl" for command in ("work", "serve")}
+        self._rounds = Counter({(command, when): 1 for command in self._commits for when in ("before", "after")})
 
     async def run(self) -> Verdict:
         """Kills, lets everything come to rest, and judges. Raises SimulationError."""
@@ -154,12 +151,13 @@ class Chaos:
 
     def commit_points(self) -> Counter[str]:
         """How often a process was killed at which commit."""
-        lines = self._commits.read_text().splitlines() if self._commits.exists() else []
-        points = Counter[str]()
-        for line in lines:
-            death = json.loads(line)
-            points[f"{death['when']} {', '.join(death['written'])}"] += 1
-        return points
+        return Counter(
+            {
+                f"{command} {point}": count
+                for command, file in self._commits.items()
+                for point, count in deaths(file).items()
+            }
+        )
 
     async def _asked(self, call_sid: str) -> str | None:
         return await asyncio.to_thread(self._ledger.asked, call_sid)
@@ -211,8 +209,7 @@ class Chaos:
             await asyncio.sleep(0.3)
 
     async def _kill_workers(self, fleet: Fleet, name: str) -> None:
-        times = self._wanted // len(self._workers)
-        for death in deaths(random.Random(f"{name}/{self._seed}"), _COMMITS, times):
+        for when in itertools.cycle(("", "before", "", "after")):
             if not self._storm.is_set():
                 fleet.start(name, "carecall", "work")
                 await self._storm.wait()
@@ -222,12 +219,29 @@ class Chaos:
                 await self._killed()
             if not self._take():
                 return
-            await self._let_die(fleet, name, death, "work")
+            if when:
+                await self._dies_at_commit(fleet, name, when, _COMMITS_WITHIN_S, "work")
+            else:
+                await self._dies_at_random(fleet, name)
+
+    async def _dies_at_random(self, fleet: Fleet, name: str) -> None:
+        """A worker lives for some seconds after it is up."""
+        process = fleet.start(name, "carecall", "work")
+        await fleet.says(name, _WORKS, _UP_WITHIN_S)
+        await self._dies(fleet, name, process, self._chance.uniform(0.0, 6.0))
+
+    async def _dies_at_commit(self, fleet: Fleet, name: str, when: str, within_s: float, *command: str) -> None:
+        """A process lives until the next kind of commit whose turn it is; when all have had it, a new round begins."""
+        file = self._commits[command[0]]
+        arguments = (when, str(self._rounds[command[0], when]), str(file), *command)
+        process = fleet.start(name, "carecall.simulation.chaos_worker", *arguments)
+        if not await self._dies(fleet, name, process, within_s):
+            self._rounds[command[0], when] += 1
 
     async def _kill_server(self, fleet: Fleet) -> None:
         """Kills the server now and then: it takes long to start, and no call is answered meanwhile."""
         times = max(1, self._wanted // _SERVER_EVERY)
-        commits = itertools.cycle(range(1, _SERVER_COMMITS + 1))
+        whens = itertools.cycle(("before", "after"))
         for number in range(times):
             while self._wanted - self._to_go < self._wanted * (2 * number + 1) // (2 * times):
                 self._died.clear()
@@ -240,8 +254,8 @@ class Chaos:
             fleet.kill(_SERVER)
             await self._killed()
             if number % 2 and self._take():
-                death = Death(_SERVER_COMMITS_WITHIN_S, self._chance.choice(("before", "after")), next(commits))
-                await self._let_die(fleet, _SERVER, death, "serve", "--port", str(fleet.port))
+                command = ("serve", "--port", str(fleet.port))
+                await self._dies_at_commit(fleet, _SERVER, next(whens), _SERVER_COMMITS_WITHIN_S, *command)
             fleet.serve(_SERVER)
             await fleet.ready(_SERVER)
 
@@ -257,20 +271,16 @@ class Chaos:
         self._to_go -= 1
         return self._to_go >= 0
 
-    async def _let_die(self, fleet: Fleet, name: str, death: Death, *command: str) -> None:
-        """Starts a process and sees to its end."""
-        if death.commit:
-            arguments = (death.when, str(death.commit), str(self._commits), *command)
-            process = fleet.start(name, "carecall.simulation.chaos_worker", *arguments)
-        else:
-            process = fleet.start(name, "carecall", *command)
-            await fleet.says(name, _WORKS, _UP_WITHIN_S)
+    async def _dies(self, fleet: Fleet, name: str, process: "subprocess.Popen[bytes]", within_s: float) -> bool:
+        """Kills a process unless it has killed itself in time. Whether it has."""
         with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(process.wait, death.after_s)
-        if process.returncode not in (None, -signal.SIGKILL):
+            await asyncio.to_thread(process.wait, within_s)
+        by_itself = process.returncode == -signal.SIGKILL
+        if process.returncode is not None and not by_itself:
             fleet.check(name)
         fleet.kill(name)
         await self._killed()
+        return by_itself
 
     async def _killed(self) -> None:
         self.kills += 1

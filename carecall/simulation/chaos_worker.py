@@ -1,9 +1,9 @@
 """Runs a ``carecall`` command and kills its own process, as ``kill -9`` does, just before or just after a commit.
 
-A commit is known by the tables that it writes, in whichever database. ``python -m carecall.simulation.chaos_worker
-before 2 FILE work`` runs ``carecall work`` until just before the first commit of a kind that fewer than 2 processes have
-died before so far, and adds it to FILE, a line of JSON for each death. So process by process every kind of commit has its
-turn. The program itself knows nothing of this: every engine of the process is listened to.
+A commit is known by the tables that it writes, in whichever database.
+``python -m carecall.simulation.chaos_worker before 2 FILE work`` runs ``carecall work`` until just before the first
+commit of a kind that fewer than 2 processes have died before so far, and adds a line of JSON to FILE. So process by
+process every kind of commit has its turn. The program knows nothing of this: every engine is listened to from outside.
 """
 
 import json

@@ -17,7 +17,7 @@ from carecall.errors import CareCallError
 from carecall.outreach.ladder import next_step
 from carecall.outreach.planning import may_dial, next_check
 from carecall.settings import Settings
-from carecall.simulation.chaos_run import Death, Recovery, deaths
+from carecall.simulation.chaos_run import Recovery
 from carecall.simulation.crowd import (
     Crowd,
     answers_of_a_campaign,
@@ -149,18 +149,3 @@ def test_recovery_is_told_from_the_last_kill_to_the_next_progress(crowd: Crowd) 
     recovery.look(ledger.under_way(datetime.now(UTC)))
     assert recovery.whole
     assert 0 < recovery.worst_s < 10
-
-
-def test_kills_sweep_over_all_commits_or_are_spread_over_them() -> None:
-    chance = random.Random(1)
-
-    def commits(kills: int) -> list[Death]:
-        return [death for death, _ in zip(deaths(chance, 40, kills), range(kills), strict=False) if death.commit]
-
-    many = commits(200)
-    assert {(death.when, death.commit) for death in many} == {
-        (when, number) for when in ("before", "after") for number in range(1, 41)
-    }
-    few = {death.commit for death in commits(12)}
-    assert len(few) == 3
-    assert max(few) > 10
