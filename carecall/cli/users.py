@@ -2,18 +2,17 @@
 
 import re
 import sys
-import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carecall.cli.terminal import open_store, operator
+from carecall.cli.terminal import open_store, operator, organisation_id_of
 from carecall.domain.language import Language
 from carecall.domain.viewer import Role
 from carecall.errors import CareCallError
 
 if TYPE_CHECKING:
-    from carecall.store import Store
+    pass
 
 user = typer.Typer(help="Who may sign in to the dashboard.", no_args_is_help=True)
 organisation = typer.Typer(help="Organisations: nobody sees the people of another one.", no_args_is_help=True)
@@ -50,7 +49,7 @@ def add(
     if time_zone not in available_timezones():
         raise CareCallError(f"There is no time zone {time_zone!r}: write it as Asia/Seoul.")
     with open_store() as store:
-        organisation_id = _organisation(store, organisation)
+        organisation_id = organisation_id_of(store, organisation)
         hashed = hash_password(_password(email, from_stdin=password_stdin))
         store.users.add(
             email,
@@ -121,16 +120,6 @@ def list_organisations() -> None:
     with open_store() as store:
         for each in store.users.organisations():
             typer.echo(f"{each.name}\t{each.users}\t{each.id}")
-
-
-def _organisation(store: "Store", name: str) -> uuid.UUID:
-    """The id of the one of this name; without a name, of the only one. Raises CareCallError."""
-    known = store.users.organisations()
-    found = [each.id for each in known if not name or each.name == name]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(each.name for each in known)
-    raise CareCallError(f"Say --organisation NAME, with one of: {names}. 'carecall organisation add' adds another.")
 
 
 def _password(email: str, *, from_stdin: bool) -> str:

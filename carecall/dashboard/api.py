@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import Path as PathParameter
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from carecall import __version__
@@ -43,10 +44,15 @@ _OBSERVATION = re.compile(r"([0-9a-f-]{36})\.(\d{1,4})")
 Make = Callable[[ReportedCall, Dialog | None], list[Resource]]
 Count = Annotated[int, Query(alias="_count", ge=1, le=MOST, description="Entries of a page.")]
 Cursor = Annotated[str | None, Query(alias=_CURSOR, max_length=400, description="Of a link to the next page.")]
-Format = Annotated[str | None, Query(alias="_format", description="json")]
-OfPatient = Annotated[str, Query(description="ID or Patient/ID.")]
+Format = Annotated[str | None, Query(alias="_format", description="json", json_schema_extra={"enum": list(_FORMATS)})]
+OfPatient = Annotated[
+    str, Query(description="ID or Patient/ID.", pattern=r"^(Patient/)?[A-Za-z0-9.-]{1,64}$", examples=["Patient/ID"])
+]
+Id = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
 _DATES = "A date or moment, with eq, ge, gt, le or lt before it; may be given twice."
-Dates = Annotated[tuple[str, ...], Query(description=_DATES)]
+Date = Annotated[str, Field(pattern=r"^(eq|ge|gt|le|lt)?\d{4}[0-9T:.Z+-]*$")]
+Dates = Annotated[tuple[Date, ...], Query(description=_DATES)]
+_TOKEN = r"(([^|,]*\|)?[^|,]+|[^|,]+\|)"
 
 
 class AlertOut(BaseModel):
@@ -206,7 +212,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
         return searched(ask, [fhir.patient(each) for each in found], links)
 
     @app.get("/fhir/Patient/{id}", **_fhir("Patient", "One person."))
-    async def patient(ask: Ask, id: str, _format: Format = None) -> Response:  # noqa: A002
+    async def patient(ask: Ask, id: Id, _format: Format = None) -> Response:  # noqa: A002
         person = await the_patient(ask, known_id(id))
         await told(ask, "Patient", [person.id])
         return FhirResponse(fhir.patient(person))
@@ -214,7 +220,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
     @app.get("/fhir/Patient/{id}/$everything", **_fhir("Bundle", "One person with all of their reports."))
     async def everything(
         ask: Ask,
-        id: str,  # noqa: A002
+        id: Id,  # noqa: A002
         count: Count = MOST,
         cursor: Cursor = None,
         _format: Format = None,
@@ -230,7 +236,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
     async def responses(
         ask: Ask,
         patient: OfPatient | None = None,
-        last_updated: Annotated[tuple[str, ...], Query(alias="_lastUpdated", description=_DATES)] = (),
+        last_updated: Annotated[tuple[Date, ...], Query(alias="_lastUpdated", description=_DATES)] = (),
         revinclude: Annotated[
             tuple[Literal["Observation:derived-from", "Provenance:target"], ...],
             Query(alias="_revinclude", description="What rests on the reports comes with them."),
@@ -266,7 +272,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
         return searched(ask, found, links, included)
 
     @app.get("/fhir/QuestionnaireResponse/{id}", **_fhir("QuestionnaireResponse", "One report."))
-    async def response(ask: Ask, id: str, _format: Format = None) -> Response:  # noqa: A002
+    async def response(ask: Ask, id: Id, _format: Format = None) -> Response:  # noqa: A002
         call = await one_call(ask, known_id(id))
         await told(ask, "QuestionnaireResponse", [call.recipient_id])
         return FhirResponse(fhir.questionnaire_response(call, await dialog_of(call)))
@@ -275,7 +281,10 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
     async def observations(
         ask: Ask,
         patient: OfPatient,
-        code: Annotated[str | None, Query(description="code or system|code, with commas between.")] = None,
+        code: Annotated[
+            str | None,
+            Query(description="code or system|code, with commas between.", pattern=f"^{_TOKEN}(,{_TOKEN})*$"),
+        ] = None,
         date: Dates = (),
         count: Count = MOST,
         cursor: Cursor = None,
@@ -290,7 +299,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
             return [
                 each
                 for each in found
-                if wanted_code("code", code, [(coding["system"], coding["code"]) for coding in each["code"]["coding"]])
+                if wanted_code(code, [(coding["system"], coding["code"]) for coding in each["code"]["coding"]])
             ]
 
         wanted = {"recipient_id": await _of_patient(patient), "began": began}
@@ -299,7 +308,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
         return searched(ask, found, links)
 
     @app.get("/fhir/Observation/{id}", **_fhir("Observation", "One finding."))
-    async def observation(ask: Ask, id: str, _format: Format = None) -> Response:  # noqa: A002
+    async def observation(ask: Ask, id: Id, _format: Format = None) -> Response:  # noqa: A002
         match = _OBSERVATION.fullmatch(id)
         call = await one_call(ask, known_id(match[1]) if match else None)
         for each in fhir.observations(call, await dialog_of(call)):
@@ -319,7 +328,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
         return searched(ask, found, links)
 
     @app.get("/fhir/Provenance/{id}", **_fhir("Provenance", "Where one report, or one correction, comes from."))
-    async def provenance(ask: Ask, id: str, _format: Format = None) -> Response:  # noqa: A002
+    async def provenance(ask: Ask, id: Id, _format: Format = None) -> Response:  # noqa: A002
         known = known_id(id)
         corrected = await run(care.corrected_call, ask.viewer, known) if known is not None else None
         call = await one_call(ask, corrected or known)

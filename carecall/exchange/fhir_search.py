@@ -68,13 +68,11 @@ def known_id(text: str) -> uuid.UUID | None:
     return id_ if str(id_) == text else None
 
 
-def wanted_code(name: str, value: str, codings: Iterable[tuple[str, str]]) -> bool:
+def wanted_code(tokens: str, codings: Iterable[tuple[str, str]]) -> bool:
     """Whether a token parameter, such as ``http://loinc.org|8310-5,49727002``, asks for one of the codings."""
     known = list(codings)
-    for token in value.split(","):
+    for token in tokens.split(","):
         system, bar, code = token.rpartition("|")
-        if not code and not system:
-            raise QueryError(f"{name}: a code is code or system|code")
         if any((not code or code == each[1]) and (not bar or system == each[0]) for each in known):
             return True
     return False
