@@ -59,10 +59,11 @@ def load_campaign(path: Path, dialogs: Collection[str] | None = None) -> Campaig
         problems.append(Problem(1, "there is no campaign in this file; start from an example in campaigns/"))
     if part is None or problems:
         raise CampaignFileError("\n".join(f"{where}:{each.line}: {each.text}" for each in sorted(set(problems))))
-    return _campaign(part)
+    return campaign_of(part)
 
 
-def _campaign(part: CampaignPart) -> Campaign:
+def campaign_of(part: CampaignPart) -> Campaign:
+    """The campaign that a checked file, or a form that was checked as one, is."""
     schedule, ladder = part.schedule, part.ladder
     return Campaign(
         name=part.name,

@@ -14,6 +14,7 @@ from carecall.domain.campaign import Campaign
 from carecall.domain.enrollment import Enrolled
 from carecall.domain.viewer import Viewer
 from carecall.errors import StoreConflict
+from carecall.store.audit import note
 from carecall.store.engine import Repository
 from carecall.store.enrolled import people_enrolled, read_enrolled, the_campaign
 from carecall.store.planning import AD_HOC, new_campaign, write_campaign
@@ -100,10 +101,14 @@ class CareCampaigns(Repository):
             return read_enrolled(session, query.order_by(col(EnrollmentRow.id)).limit(limit), now)
 
     def plan_names(self, viewer: Viewer, recipient_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-        """The names of a page of people."""
+        """The names of a page of people. That they were seen is noted."""
         query = select(RecipientRow.id, RecipientRow.name).where(col(RecipientRow.id).in_(recipient_ids))
         with self._database.reading() as session:
-            return dict(session.exec(scoped(query, viewer)).all())
+            names = dict(session.exec(scoped(query, viewer)).all())
+        with self._database.writing() as session:
+            subject = f"organisation:{viewer.organisation_id}"
+            note(session, self._database, str(viewer.user_id), "plan.viewed", subject, people=len(names))
+        return names
 
 
 def _one(campaign_id: uuid.UUID) -> SelectOfScalar[CampaignRow]:
