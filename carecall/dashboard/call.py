@@ -177,12 +177,14 @@ def _said(call: ShownCall) -> list[Said]:
 
 def marked(text: str, quotes: Sequence[str]) -> Markup:
     """The text with the quoted words marked. Quotes that overlap become one; those that are not in it are left out."""
-    spans = sorted((start, start + len(quote)) for quote in quotes if quote and (start := text.find(quote)) >= 0)
-    parts, at = [], 0
+    spans: list[tuple[int, int]] = []
+    found = ((text.find(quote), len(quote)) for quote in quotes if quote)
+    for start, end in sorted((start, start + length) for start, length in found if start >= 0):
+        if spans and start <= spans[-1][1]:
+            start, end = spans[-1][0], max(end, spans.pop()[1])
+        spans.append((start, end))
+    parts, at = [Markup("")], 0
     for start, end in spans:
-        if end <= at:
-            continue
-        start = max(start, at)
         parts += [escape(text[at:start]), Markup("<mark>{}</mark>").format(text[start:end])]
         at = end
     return Markup("").join([*parts, escape(text[at:])])

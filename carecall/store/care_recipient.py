@@ -163,7 +163,7 @@ class CareRecipient(Repository):
                 _alerts(session, [each.id for each in memberships]),
                 _tasks(session, recipient_id),
                 _memories(session, recipient_id),
-                _live_call(session, recipient_id),
+                _live_call(session, [each.id for each in memberships]),
             )
         self._viewed(viewer, recipient_id)
         return shown
@@ -344,6 +344,6 @@ def _chain(session: Session, recipient_id: uuid.UUID, memory_id: uuid.UUID) -> s
     return set()
 
 
-def _live_call(session: Session, recipient_id: uuid.UUID) -> uuid.UUID | None:
-    query = select(AttemptRow.id).where(AttemptRow.recipient_id == recipient_id, col(AttemptRow.state).in_(LIVE))
+def _live_call(session: Session, enrollments: Sequence[uuid.UUID]) -> uuid.UUID | None:
+    query = select(AttemptRow.id).where(col(AttemptRow.enrollment_id).in_(enrollments), col(AttemptRow.state).in_(LIVE))
     return session.exec(query).first()
