@@ -11,6 +11,7 @@ from carecall.dashboard.answers import add_answers
 from carecall.dashboard.api import add_api
 from carecall.dashboard.api_tokens import add_api_tokens
 from carecall.dashboard.call import add_call
+from carecall.dashboard.campaigns import add_campaigns
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.downloads import add_downloads
 from carecall.dashboard.live import Live, add_live
@@ -52,6 +53,7 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
     add_recipient(router, dashboard)
     add_call(router, dashboard)
     add_people(router, dashboard)
+    add_campaigns(router, dashboard)
     add_api(router, dashboard)
     add_api_tokens(router, dashboard)
     add_downloads(router, dashboard)
