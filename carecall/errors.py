@@ -13,6 +13,7 @@ CareCallError
 ├── StoreError            store
 │   ├── StoreUnavailable
 │   ├── StoreNotFound
+│   ├── PersonalDataChanged
 │   └── StoreConflict
 ├── StreamRefused         telephony
 ├── CampaignFileError     outreach: every problem found, a line each
@@ -83,6 +84,12 @@ class StoreNotFound(StoreError):
     """There is no such record."""
 
     code = "store_not_found"
+
+
+class PersonalDataChanged(StoreError):
+    """A personal text was changed or moved in the database by somebody who has not the key."""
+
+    code = "personal_data_changed"
 
 
 class StoreConflict(StoreError):

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Table, delete, insert, text
 from sqlmodel import Session, col, select
 
-from carecall.errors import StoreError
+from carecall.errors import PersonalDataChanged
 from carecall.store.personal import ALL_BOUND
 from carecall.store.tables import AuditHeadRow, AuditRow, KeyCheckRow
 
@@ -79,7 +79,7 @@ def check(session: Session, *, seen: str = "", progress: Callable[[int], None] =
     """Follows the chain from the oldest row to the newest. ``seen`` is a hash that is to be in it."""
     try:
         sealed = session.get(AuditHeadRow, 1)
-    except StoreError as error:
+    except PersonalDataChanged as error:
         return Checked(0, "", f"The sealed end of the chain cannot be read: {error}")
     head = _parse(sealed) if sealed is not None else Head()
     newest, rows, linked, found = head.before, 0, False, seen != "" and seen == head.before
@@ -139,7 +139,7 @@ def _open_head(session: Session) -> tuple[AuditHeadRow | None, Head]:
         row = session.get(AuditHeadRow, 1, populate_existing=True)
         if row is not None:
             return row, _parse(row)
-    except StoreError:
+    except PersonalDataChanged:
         session.connection().execute(delete(AuditHeadRow))
     rows = select(AuditRow).order_by(col(AuditRow.id)).execution_options(yield_per=_AT_ONCE)
     return None, _found(session.exec(rows), _expected(session))

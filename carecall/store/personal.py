@@ -24,7 +24,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from carecall.errors import StoreError
+from carecall.errors import PersonalDataChanged, StoreError
 
 _PLAIN = b"T"
 _SEALED_FOR_COLUMN = b"G"  # as values were sealed before they were bound to their row
@@ -81,12 +81,12 @@ class Cipher:
         return self.prefix + nonce + self._keys[0].aead.encrypt(nonce, raw, _place(column, row))
 
     def open(self, stored: bytes, column: str, row: str) -> str:
-        """The text. Raises StoreError for a wrong or missing key and for bytes that were sealed for another place."""
+        """The text. Raises StoreError for a wrong or missing key; PersonalDataChanged for bytes of another place."""
         form = stored[:1]
         if form == _SEALED_FOR_ROW:
             return self._open_for_row(stored, column, row).decode("utf-8", "surrogatepass")
         if self.bound_only:
-            raise StoreError(_MOVED.format(row=f"{column} {row}"))
+            raise PersonalDataChanged(_MOVED.format(row=f"{column} {row}"))
         raw = self._open_for_column(stored[1:], column) if form == _SEALED_FOR_COLUMN else stored[1:]
         return raw.decode("utf-8", "surrogatepass")
 
@@ -100,7 +100,7 @@ class Cipher:
         try:
             return key.aead.decrypt(stored[PREFIX_BYTES:nonce_end], stored[nonce_end:], _place(column, row))
         except InvalidTag:
-            raise StoreError(_MOVED.format(row=f"{column} {row}")) from None
+            raise PersonalDataChanged(_MOVED.format(row=f"{column} {row}")) from None
 
     def _open_for_column(self, raw: bytes, column: str) -> bytes:
         if not self._keys:
