@@ -129,7 +129,7 @@ def _cell(page: Any, value: Cell, zone: ZoneInfo, make: Any) -> Any:
         return value
     text = _NOT_IN_XML.sub(" ", value.encode("utf-8", "replace").decode())[:_LONGEST]
     if not text.startswith(("=", "#")):
-        return text
+        return text or None
     cell = make(page, text)
     cell.data_type = "s"
     return cell
