@@ -110,7 +110,12 @@ class PeopleFile:
     table: Table
     people: Mapping[int, Person]
     problems: Sequence[Problem]
-    columns: frozenset[Column]
+    columns: Mapping[Column, int]  # and where each stands
+
+    def cell(self, line: Line, column: Column) -> str:
+        """As it stands in the file; empty when there is none."""
+        place = self.columns.get(column, len(line.cells))
+        return line.cells[place] if place < len(line.cells) else ""
 
 
 def check_person(cells: Mapping[Column, str], defaults: Defaults, now: datetime) -> tuple[Person | None, list[Problem]]:
@@ -151,7 +156,7 @@ def read_people(
         problems += checked.problems
         if person is not None and not checked.problems:
             people[line.number] = person
-    return PeopleFile(table, people, problems, frozenset(places))
+    return PeopleFile(table, people, problems, places)
 
 
 def _columns(table: Table, defaults: Defaults) -> dict[Column, int]:

@@ -1,12 +1,21 @@
 """People on the dashboard: found, added, changed, put into campaigns, paused, and never another organisation's."""
 
+import asyncio
+import csv
+import html
+import io
 import re
 import uuid
+import zipfile
+from datetime import timedelta
 
+import httpx
 import pytest
 from dashboard_office import Office
 from sqlmodel import col, select
 
+from carecall.domain.language import Language
+from carecall.domain.viewer import Role
 from carecall.store.tables import AuditRow, EnrollmentRow, HistoryKind, HistoryRow, RecipientRow
 
 NEW = {"name": "정미란", "phone": "010-9876-5432", "language": "ko", "time_zone": "Asia/Seoul"}
@@ -14,8 +23,8 @@ NEW = {"name": "정미란", "phone": "010-9876-5432", "language": "ko", "time_zo
 
 def history(office: Office, recipient_id: uuid.UUID) -> list[HistoryKind]:
     with office.store._database.reading() as session:
-        query = select(HistoryRow.kind).where(HistoryRow.recipient_id == recipient_id)
-        return list(session.exec(query.order_by(col(HistoryRow.at))))
+        query = select(HistoryRow).where(HistoryRow.recipient_id == recipient_id)
+        return [row.kind for row in session.exec(query.order_by(col(HistoryRow.at)))]
 
 
 def enrollment(office: Office, recipient_id: uuid.UUID) -> EnrollmentRow:
@@ -68,7 +77,7 @@ async def test_the_list_is_filtered_and_ordered(office: Office) -> None:
 
 async def test_a_long_list_comes_in_pages_and_everybody_stands_on_one(office: Office) -> None:
     for number in range(120):
-        person = office.store.recipients.add(f"사람 {number}", f"+82105000{number:04}", "ko", time_zone="Asia/Seoul")  # type: ignore[arg-type]
+        person = office.store.recipients.add(f"사람 {number}", f"+82105000{number:04}", Language.KOREAN)
         if number % 2:
             office.store.recipients.enroll(person, office.ours.campaign)
     for order in ("newest", "oldest", "next", "pressing"):
@@ -243,3 +252,155 @@ async def test_each_role_does_what_it_may(office: Office) -> None:
     for address in ("/people/enrol", "/people/add", f"/people/{person}"):
         assert (await office.care_worker.post(address, data={"id": person})).status_code == 403
     assert "/people/add" not in (await office.care_worker.get("/people")).text
+
+
+HEADING = "name,phone,language,consent,consent_source\n"
+
+
+async def send(
+    office: Office,
+    content: bytes | str,
+    name: str = "people.csv",
+    browser: httpx.AsyncClient | None = None,
+    **options: str,
+) -> httpx.Response:
+    raw = content.encode() if isinstance(content, str) else content
+    data = {"country": "KR", "campaign": str(office.ours.campaign), **options}
+    return await (browser or office.supervisor).post("/people/import", data=data, files={"file": (name, raw)})
+
+
+async def settled(office: Office, address: str) -> str:
+    """The page of a list, when nothing more is going on."""
+    async with asyncio.timeout(60):
+        while True:
+            page = (await office.supervisor.get(address)).text
+            if "<progress" not in page:
+                return html.unescape(page)
+            await asyncio.sleep(0.02)
+
+
+def people_of(office: Office) -> int:
+    with office.store._database.reading() as session:
+        ours = select(RecipientRow).where(RecipientRow.organisation_id == office.ours.organisation_id)
+        return len(session.exec(ours).all())
+
+
+async def test_a_list_is_shown_line_by_line_before_anything_is_recorded(office: Office) -> None:
+    lines = "가영,010-1111-2222,ko,2026-05-01,written\n이순자,010-5561-0556,ko,,\n나영,12,ko,,\n"
+    answer = await send(office, HEADING + lines)
+    page = await settled(office, answer.headers["location"])
+    assert "New: 1. Known already: 1. Wrong: 1." in page
+    assert "Nothing is recorded yet." in page
+    assert "The number ending in …12 cannot be called" in page
+    assert people_of(office) == 3
+    done = await office.supervisor.post(f"{answer.headers['location']}/confirm")
+    page = await settled(office, done.headers["location"])
+    assert "New: 1. Known already: 1, changed: 0. Left out as wrong: 1." in page
+    assert "Newly in Seniors: 1." in page
+    assert people_of(office) == 4
+
+
+async def test_of_five_thousand_lines_with_errors_nothing_is_lost(office: Office) -> None:
+    lines = [f"사람{number},010{20_000_000 + number},{'xx' if number % 50 == 0 else 'ko'},," for number in range(5000)]
+    answer = await send(office, HEADING + "\n".join(lines))
+    where = answer.headers["location"]
+    page = await settled(office, where)
+    assert "New: 4900. Known already: 0. Wrong: 100." in page
+    seen: list[str] = []
+    address: str | None = f"{where}?only=wrong"
+    while address:
+        page = await settled(office, address)
+        seen += re.findall(r'<th scope="row">([^<]+)</th>', page)
+        found = re.search(r'rel="next" href="([^"]+)"', page)
+        address = found[1] if found else None
+    assert len(seen) == 100
+    await office.supervisor.post(f"{where}/confirm")
+    assert "New: 4900." in await settled(office, where)
+    assert people_of(office) == 3 + 4900
+    rejected = (await office.supervisor.get(f"{where}/rejected")).content.decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(rejected)))
+    assert len(rows) == 101
+    assert rows[0][-1] == "reason"
+    assert "is not spoken here" in rows[1][-1]
+    mended = rejected.replace(",xx,", ",ko,")
+    answer = await send(office, mended)
+    assert "New: 100. Known already: 0. Wrong: 0." in await settled(office, answer.headers["location"])
+
+
+def bomb() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * (101 * 1024 * 1024))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"\x00\x01\x02", "NUL bytes"),
+        (b"PK\x03\x04 rubbish", "is not an Excel workbook"),
+        (b"a,b\n1,2\n", "the first row must name the columns"),
+        (bomb, "unpacks to more than"),
+        (b'name,phone\n"Kim', "quotation mark"),
+    ],
+)
+async def test_a_file_that_is_no_list_is_refused_in_a_line(office: Office, content: object, told: str) -> None:
+    raw = content() if callable(content) else content
+    assert isinstance(raw, bytes)
+    answer = await send(office, raw, "<b>list</b>.xlsx")
+    page = await settled(office, answer.headers["location"])
+    assert "cannot be imported. Nothing was recorded." in page
+    assert told in page
+    assert people_of(office) == 3
+
+
+async def test_what_a_file_holds_never_becomes_part_of_the_page(office: Office) -> None:
+    answer = await send(office, HEADING + '"<script>x</script>",12,ko,,\n', "<b>x</b>.csv")
+    await settled(office, answer.headers["location"])
+    page = (await office.supervisor.get(answer.headers["location"])).text
+    assert "<script>x" not in page
+    assert "<b>x</b>" not in page
+
+
+async def test_a_request_that_is_too_large_is_refused_unread(office: Office) -> None:
+    assert (await send(office, b"x" * (21 * 1024 * 1024))).status_code == 413
+
+
+async def test_the_form_keeps_what_was_chosen_when_no_file_was(office: Office) -> None:
+    data = {"country": "US", "language": "en", "time_zone": "Mars/Base", "update": "yes"}
+    answer = await office.supervisor.post("/people/import", data=data, files={"other": ("x", b"")})
+    assert answer.status_code == 422
+    assert "Choose a file." in answer.text
+    assert 'value="US" selected' in answer.text
+    assert 'value="Mars/Base"' in answer.text
+    assert 'value="yes" checked' in answer.text
+
+
+async def test_a_list_belongs_to_the_session_that_sent_it_and_is_gone_when_discarded(office: Office) -> None:
+    where = (await send(office, HEADING + "가영,010-1111-2222,ko,,\n")).headers["location"]
+    await settled(office, where)
+    assert (await office.admin.get(where)).status_code == 404
+    async with office.signed_in(office.ours.users[Role.SUPERVISOR]) as elsewhere:
+        assert (await elsewhere.get(where)).status_code == 404
+        assert (await elsewhere.post(f"{where}/confirm")).status_code == 404
+    await office.supervisor.post(f"{where}/discard")
+    assert (await office.supervisor.get(where)).status_code == 404
+
+
+async def test_a_list_is_forgotten_after_half_an_hour(office: Office) -> None:
+    where = (await send(office, HEADING + "가영,010-1111-2222,ko,,\n")).headers["location"]
+    await settled(office, where)
+    office.clock.pass_(timedelta(minutes=31))
+    assert (await office.supervisor.get(where)).status_code == 404
+
+
+async def test_lists_meet_no_one_of_another_organisation(office: Office) -> None:
+    with office.store._database.reading() as session:
+        theirs = session.get_one(RecipientRow, office.others.fine)
+    answer = await send(office, HEADING + f"{theirs.name},{theirs.phone},ko,,\n")
+    assert "New: 1. Known already: 0." in await settled(office, answer.headers["location"])
+    crossing = await send(office, HEADING, campaign=str(office.others.campaign))
+    assert crossing.status_code == 422
+    for path in ("/people/import", "/people/import/x/confirm", "/people/import/x/discard"):
+        assert (await office.care_worker.post(path)).status_code == 403
