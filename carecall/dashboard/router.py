@@ -17,6 +17,7 @@ from carecall.dashboard.downloads import add_downloads
 from carecall.dashboard.live import Live, add_live
 from carecall.dashboard.passwords import Passwords
 from carecall.dashboard.people import add_people
+from carecall.dashboard.people_upload import add_people_upload
 from carecall.dashboard.recipient import add_recipient
 from carecall.dashboard.security import Guard
 from carecall.dashboard.sessions import Sessions
@@ -52,6 +53,7 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
     add_live(router, dashboard, Live(store))
     add_recipient(router, dashboard)
     add_call(router, dashboard)
+    add_people_upload(router, dashboard, sessions)
     add_people(router, dashboard)
     add_campaigns(router, dashboard)
     add_api(router, dashboard)
