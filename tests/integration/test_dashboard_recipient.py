@@ -1,5 +1,6 @@
 """The page of a recipient: the next call and why, days, symptoms, memory, history, and who may change what."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,7 @@ from carecall.store.care_history import HistoryFilter, HistoryItem, HistoryKey
 from carecall.store.care_recipient import Measured
 from carecall.store.tables import AuditRow, EnrollmentRow, HistoryKind, HistoryRow, MemoryRow
 
+FORM = re.compile(r'<form method="post" action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
 HOSTILE = '<img src=x onerror="alert(1)"> {{ 7*7 }}'
 
 
@@ -188,6 +190,31 @@ async def test_history_goes_on_page_by_page_without_gaps_or_repeats(office: Offi
     assert pages == list(everything.items)
     wrong = await office.viewer.get(f"{page_of(office.ours.urgent)}/history?before=yesterday")
     assert wrong.status_code == 422
+
+
+async def test_what_is_done_from_the_page_comes_back_to_it(office: Office) -> None:
+    here = page_of(office.ours.unreached)
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M}"
+    page = (await office.care_worker.get(here)).text
+    forms = {action: set(re.findall(r'name="(\w+)"', form)) for action, form in FORM.findall(page)}
+    typed = {
+        f"{here}/note": {"once": str(uuid.uuid4()), "words": "Her son looks in."},
+        f"{here}/manual-call": {"once": str(uuid.uuid4()), "reached": "false", "words": "Engaged."},
+        f"{here}/follow-up": {"once": str(uuid.uuid4()), "task": "visit", "due": tomorrow, "words": ""},
+        f"/tasks/{office.ours.task}/close": {"outcome": "done", "words": ""},
+    }
+    for action, form in typed.items():
+        assert forms[action] == {*form, "back"}, action
+    for action, form in typed.items():
+        answer = await office.care_worker.post(action, data={**form, "back": here})
+        assert (answer.status_code, answer.headers["location"]) == (303, here), (action, answer.text)
+    page = (await office.care_worker.get(here)).text
+    assert "Her son looks in." in page
+    assert "Called by a human" in page
+    assert "Visit" in page
+    assert f"/tasks/{office.ours.task}/close" not in page
+    assert f'action="{here}/call-now"' in page
+    assert "<summary>Write a note" not in (await office.viewer.get(here)).text
 
 
 async def test_symptoms_are_shown_as_corrected_with_their_table(office: Office) -> None:
