@@ -273,7 +273,7 @@ def create_app(settings: Settings, worker: bool = False) -> FastAPI:
 
     program = Program(settings, worker=worker)
     store = program.store
-    app = FastAPI(title="CareCall", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="CareCall", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.program = program
     app.state.ready = False
     app.include_router(

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from carecall.dashboard.dashboard import Dashboard, NotSignedIn
 from carecall.dashboard.languages import language_of
+from carecall.dashboard.security import page_headers
 from carecall.dashboard.sessions import PasswordToChange
 from carecall.domain.viewer import Viewer
 from carecall.errors import StoreConflict, StoreNotFound, StoreUnavailable
@@ -79,7 +80,9 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
         return trouble(request, HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def broken(request: Request, _: Exception) -> Response:
-        return trouble(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        response = trouble(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        response.headers.update(page_headers(dashboard.settings))  # it is sent from outside of the guard
+        return response
 
     answers: dict[type[Exception], Callable[..., Awaitable[Response]]] = {
         HTTPException: refused,

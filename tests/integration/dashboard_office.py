@@ -14,7 +14,7 @@ import httpx
 from databases import empty_database
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 from sqlmodel import col, select
 
 from carecall.dashboard.passwords import hash_password
@@ -42,6 +42,7 @@ from carecall.store.tables import (
 
 PASSWORD = "a long walk by the river"
 _HASH = hash_password(PASSWORD)
+_SECRET = "a key"
 _OURS = {"Sec-Fetch-Site": "same-origin"}  # what a browser says of requests from our own pages
 
 
@@ -83,6 +84,7 @@ class People:
     task: uuid.UUID
     memory: uuid.UUID
     enrollment: uuid.UUID  # of the urgent one
+    token: uuid.UUID  # of a program that reads through the interface
 
 
 @dataclass
@@ -128,28 +130,38 @@ class Office:
 async def open_office(folder: Path, ports: Ports | None = None, **settings: object) -> AsyncIterator[Office]:
     """Two organisations in one database behind the application; ours has a signed-in browser for each role."""
     clock = Clock()
-    with empty_database(folder) as url, Store.open(url, secret="a key", upgrade=True, clock=clock) as store:
-        effective = Settings(
-            database_url=url,
-            data_dir=folder / "data",
-            secret_key=SecretStr("a key"),
-            **settings,  # type: ignore[arg-type]
-        )
-        app = FastAPI()
-        add_dashboard(app, effective, store, ports)
-        others = store.users.add_organisation("The town next door")
-        office = Office(
-            store,
-            effective,
-            clock,
-            app,
-            _people(store, clock, DEFAULT_ORGANISATION, ("김영자", "이순자", "박정호"), "Seniors", "here.test"),
-            _people(store, clock, others, ("최옥순", "정말례", "한기수"), "Neighbours", "there.test"),
-        )
-        async with AsyncExitStack() as stack:
-            for role, viewer in office.ours.users.items():
-                office.clients[role] = await stack.enter_async_context(office.signed_in(viewer))
-            yield office
+    with empty_database(folder) as url:
+        ours, others = _two_organisations(url, clock)
+        with Store.open(url, secret=_SECRET, clock=clock) as store:
+            given = {"database_url": url, "data_dir": folder / "data", "secret_key": SecretStr(_SECRET), **settings}
+            effective = Settings(**given)  # type: ignore[arg-type]
+            app = FastAPI(openapi_url=None)
+            add_dashboard(app, effective, store, ports)
+            office = Office(store, effective, clock, app, ours, others)
+            async with AsyncExitStack() as stack:
+                for role, viewer in ours.users.items():
+                    office.clients[role] = await stack.enter_async_context(office.signed_in(viewer))
+                yield office
+
+
+_kept: list[tuple[bytes, People, People]] = []  # the SQLite file as it is when everything is in it, made once
+
+
+def _two_organisations(url: str, clock: Clock) -> tuple[People, People]:
+    """Puts both into the empty database."""
+    file = Path(make_url(url).database or "") if url.startswith("sqlite") else None
+    if file is not None and _kept:
+        content, ours, others = _kept[0]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return ours, others
+    with Store.open(url, secret=_SECRET, upgrade=True, clock=clock) as store:
+        ours = _people(store, clock, DEFAULT_ORGANISATION, ("김영자", "이순자", "박정호"), "Seniors", "here.test")
+        next_door = store.users.add_organisation("The town next door")
+        others = _people(store, clock, next_door, ("최옥순", "정말례", "한기수"), "Neighbours", "there.test")
+    if file is not None:
+        _kept.append((file.read_bytes(), ours, others))
+    return ours, others
 
 
 def _people(
@@ -180,6 +192,8 @@ def _people(
     store.attempts.advance(unreached_call, AttemptState.DIALING)
     store.attempts.advance(unreached_call, AttemptState.NO_ANSWER)
     store.memories.apply(ids[0], [Append("무릎이 아프다.", "health"), Append("손녀가 대학생이다.", "family")])
+    store.care.add_api_token(users[Role.ADMIN], "Reader", actor=str(users[Role.ADMIN].user_id))
+    token = store.care.api_tokens(users[Role.ADMIN])[0].id
     with store._database.writing() as session:
         task = TaskRow(
             recipient_id=ids[2],
@@ -209,6 +223,7 @@ def _people(
         task.id,
         memory,
         enrollments[0],
+        token,
     )
 
 
