@@ -116,6 +116,7 @@ class _Server(uvicorn.Server):
             self._draining = asyncio.create_task(self._application.state.program.drain(), name="drain")
         if self._draining is not None and self._draining.done():
             await self._draining
+            self._application.state.live.close()
             self.should_exit = True
         return await super().on_tick(counter)
 

@@ -39,6 +39,11 @@ class Listener:
         self.organisation_id = organisation_id
         self.news: asyncio.Queue[News | None] = asyncio.Queue(_FULL)  # None: some were let go of
 
+    def wake(self) -> None:
+        """There is something else to look at."""
+        if not self.news.full():
+            self.news.put_nowait(None)
+
     def tell(self, news: News) -> None:
         if self.news.full():
             while not self.news.empty():
@@ -56,6 +61,13 @@ class Live:
         self._listeners: set[Listener] = set()
         self._looking: asyncio.Task[None] | None = None
         self._streams: Counter[UUID] = Counter()
+        self.closed = False
+
+    def close(self) -> None:
+        """Ends all streams: they would keep the server from ending. Browsers come back to whoever serves then."""
+        self.closed = True
+        for listener in self._listeners:
+            listener.wake()
 
     def full(self, viewer: Viewer) -> bool:
         """Whether the user has as many open screens as anybody may."""
@@ -141,6 +153,8 @@ async def _stream(
     gone: Callable[[], Awaitable[bool]],
     still_signed_in: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
+    if live.closed:
+        return
     with live.listening(viewer) as listener:
         yield "retry: 1000\n\n"
         last = await store.run(store.news.newest)
@@ -167,6 +181,8 @@ async def _stream(
                 told = await asyncio.wait_for(listener.news.get(), 1.0)
             except TimeoutError:
                 continue
+            if live.closed:
+                return
             if told is None:
                 yield event("stale", "", last)
             elif told.id not in sent:

@@ -37,7 +37,9 @@ class Ports:
     phrases_missing: Callable[[], int | None] | None = None
 
 
-def dashboard_router(settings: Settings, store: Store, ports: Ports | None = None) -> APIRouter:
+def dashboard_router(
+    settings: Settings, store: Store, ports: Ports | None = None, live: Live | None = None
+) -> APIRouter:
     """All pages. ``add_dashboard`` adds what they need around them."""
     ports = ports or Ports()
     sessions, passwords = Sessions(settings, store), Passwords()
@@ -50,7 +52,7 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
     # One line a slice: the page modules add their routes here.
     add_today(router, dashboard)
     add_work(router, dashboard)
-    add_live(router, dashboard, Live(store))
+    add_live(router, dashboard, live or Live(store))
     add_recipient(router, dashboard)
     add_call(router, dashboard)
     add_people_upload(router, dashboard, sessions)
@@ -63,7 +65,11 @@ def dashboard_router(settings: Settings, store: Store, ports: Ports | None = Non
 
 
 def add_dashboard(app: FastAPI, settings: Settings, store: Store, ports: Ports | None = None) -> None:
-    """Serves the dashboard at ``/``: its pages, the headers, the check of where requests come from, the answers."""
-    app.include_router(dashboard_router(settings, store, ports))
+    """Serves the dashboard at ``/``: its pages, the headers, the check of where requests come from, the answers.
+
+    ``app.state.live.close()`` is for whoever ends the server: its streams do not end by themselves.
+    """
+    app.state.live = live = Live(store)
+    app.include_router(dashboard_router(settings, store, ports, live))
     app.add_middleware(Guard, settings=settings)
     add_answers(app, Dashboard(settings, store, Sessions(settings, store).viewer))

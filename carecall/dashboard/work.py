@@ -84,6 +84,7 @@ class Work:
     async def card(self, viewer: Viewer, kind: str, id_: UUID) -> Card:
         """Raises StoreNotFound."""
         if kind == "recipient":
+            await self._store.run(self.care.person, viewer, id_)
             return Card(kind, id_, id_)
         if kind == "alert":
             return Card(kind, id_, (await self._store.run(self.care.case, viewer, id_)).person.id)

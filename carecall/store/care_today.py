@@ -260,6 +260,11 @@ class CareToday(Repository):
         with self._database.reading() as session:
             return read_task(session, viewer, task_id, self._database.now())
 
+    def person(self, viewer: Viewer, recipient_id: uuid.UUID) -> Person:
+        """Raises StoreNotFound."""
+        with self._database.reading() as session:
+            return as_person(the(session, select(RecipientRow).where(RecipientRow.id == recipient_id), viewer))
+
     def colleagues(self, viewer: Viewer) -> list[Colleague]:
         """Whom an alert or a task can be given to."""
         with self._database.reading() as session:
