@@ -15,7 +15,7 @@ from carecall.dashboard.charts import Period, dots, temperature
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.findings import FindingWords
 from carecall.dashboard.words import Words, catalog
-from carecall.domain.enrollment import Due, Reason
+from carecall.domain.enrollment import Due, NotYet, Reason
 from carecall.domain.language import Language
 from carecall.domain.viewer import Role, Viewer
 from carecall.errors import StoreConflict
@@ -105,7 +105,6 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
         since = datetime.combine(today - timedelta(days=days - 1), time(), zone)
         calls = await store.run(store.care.measured, viewer, recipient_id, since)
         history = await store.run(store.care.history, viewer, recipient_id)
-
         period = Period(today, days, lambda at: at.astimezone(zone).date())
         return dashboard.page(
             request,
@@ -246,20 +245,18 @@ def _refused(tried: Trouble, words: Words) -> Trouble | None:
 
 def _next_calls(person: ShownRecipient, now: datetime, words: Words) -> Iterator[Next]:
     """For each campaign that the person is in, or the reason that holds for all."""
-    planned = [each for each in person.memberships if each.enrolled is not None]
+    planned = [(each, each.enrolled) for each in person.memberships if each.enrolled is not None]
     if not person.phone.strip():
         yield Next("", planning_words(Reason.NO_NUMBER, None, person.time_zone, words.language), True)
         return
-    active = [each for each in planned if each.active]
-    for membership in active or planned[:1]:
-        yield _next_call(membership, person.time_zone, now, words)
+    active = [(membership, enrolled) for membership, enrolled in planned if membership.active]
+    for membership, enrolled in active or planned[:1]:
+        yield _next_call(membership, next_check(enrolled, now), person.time_zone, words)
     if not planned:
         yield Next("", words("recipient.nothing_planned"), True)
 
 
-def _next_call(membership: Membership, time_zone: str, now: datetime, words: Words) -> Next:
-    assert membership.enrolled is not None
-    decision = next_check(membership.enrolled, now)
+def _next_call(membership: Membership, decision: Due | NotYet, time_zone: str, words: Words) -> Next:
     if membership.next_attempt_at is not None and membership.active:
         when = clock_words(membership.next_attempt_at, time_zone, words.language)
         if membership.last_ending:

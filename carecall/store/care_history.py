@@ -59,7 +59,11 @@ class HistoryKey:
         moment, source = datetime.fromisoformat(at), int(rank)
         if moment.tzinfo is None or source not in _RANK.values():
             raise ValueError(text)
-        return cls(moment, source, str(int(key) if source == _RANK[Happening.RECORD] else uuid.UUID(key)))
+        if source != _RANK[Happening.RECORD]:
+            return cls(moment, source, str(uuid.UUID(key)))
+        if int(key) not in range(_MOST_ROWS):
+            raise ValueError(text)
+        return cls(moment, source, str(int(key)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class HistoryPage:
     older: HistoryKey | None  # None: this is the end
 
 
+_MOST_ROWS = 2**63
 _ACCESS = ("recipient.viewed", "recipient.exported")
 _USER = "________-____-____-____-____________"  # what users do has an entry of its own
 _MEMORY_KINDS = (HistoryKind.MEMORY_ADDED, HistoryKind.MEMORY_EDITED, HistoryKind.MEMORY_FORGOTTEN)
