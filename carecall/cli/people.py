@@ -1,7 +1,6 @@
 """``carecall people``: who is called."""
 
 import dataclasses
-import getpass
 import json
 import os
 import sys
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from carecall.cli.terminal import open_store, operator, organisation_id_of
 from carecall.domain.enrollment import Reason
 from carecall.domain.language import Language
 from carecall.errors import CareCallError
-from carecall.settings import settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,6 +34,7 @@ _MANY_LINES = 1000  # from here on an import shows how far it has come
 
 Who = Annotated[str, typer.Argument(metavar="PERSON", help="The person's id, or their exact name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Of = Annotated[str, typer.Option("--organisation", metavar="NAME", help="Whose; the only one unless given.")]
 OfCampaign = Annotated[str, typer.Option("--campaign", help="Of this campaign only.")]
 
 
@@ -59,6 +59,7 @@ def import_(
     ignore: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be given again.")] = None,
     sheet: Annotated[str, typer.Option(help="Sheet of an XLSX file; the first unless given.")] = "",
     encoding: Annotated[str, typer.Option(help="Of a CSV file; found out unless given.")] = "",
+    organisation: Of = "",
     as_json: AsJson = False,
 ) -> None:
     """Take in a list of people: all of its lines, or none when one is wrong."""
@@ -86,6 +87,7 @@ def import_(
         def checked(lines: "Sequence[Line]") -> "Iterator[Line]":
             return iter(bar.track(lines, description="Checking") if len(lines) >= _MANY_LINES else lines)
 
+        options = dataclasses.replace(options, organisation_id=organisation_id_of(store, organisation))
         result = import_people(store, file, options, actor=operator(), reading=checked, writing=saved)
     if as_json:
         shown = dataclasses.asdict(result) | {"rejected_file": result.rejected_file and str(result.rejected_file)}
@@ -129,10 +131,11 @@ def _next(result: "ImportResult", options: "Options") -> str:
 
 
 @people.command(name="list")
-def list_(campaign: OfCampaign = "", as_json: AsJson = False) -> None:
+def list_(campaign: OfCampaign = "", organisation: Of = "", as_json: AsJson = False) -> None:
     """Show everybody, or the people of a campaign: a line each, with the id by which the other commands take them."""
     with open_store() as store:
-        found = store.people.listed(store.people.campaign(campaign).id if campaign else None)
+        of = organisation_id_of(store, organisation)
+        found = store.people.listed(store.people.campaign(campaign, of).id if campaign else None, of)
     if as_json:
         typer.echo(json.dumps([_as_json(each) for each in found], ensure_ascii=False))
         return
@@ -328,22 +331,6 @@ def _national(phone: str) -> str:
     except phonenumbers.NumberParseException:
         return phone
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
-
-
-def operator() -> str:
-    """Who is at the terminal, for the audit trail."""
-    try:
-        return f"terminal:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user id without a name, as in some containers
-        return "terminal"
-
-
-def open_store() -> "Store":
-    """The store of the settings. Raises StoreError."""
-    from carecall.store import Store
-
-    effective = settings()
-    return Store.open(effective.database, secret=effective.secret_key.get_secret_value())
 
 
 def progress_bar() -> "Progress":

@@ -1,6 +1,5 @@
 """``carecall plan`` and ``carecall campaign``: who is called on a day, why somebody is not, and the campaigns."""
 
-import getpass
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.cells import cell_len, set_cell_size
 
+from carecall.cli.terminal import open_store, operator, organisation_id_of
 from carecall.domain.campaign import Campaign
 from carecall.domain.enrollment import Enrolled
 from carecall.domain.language import Language
@@ -30,6 +30,7 @@ _PAGE = 1000  # people read, planned and shown at a time
 _NAME_WIDTH = 24  # columns
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
+Of = Annotated[str, typer.Option("--organisation", metavar="NAME", help="Whose; the only one unless given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -66,6 +67,7 @@ class Totals:
 @campaign.command()
 def add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file such as campaigns/*.yaml.")],
+    organisation: Of = "",
 ) -> None:
     """Add the campaign of a file, or change the one of its name; its people are planned anew at once."""
     from carecall.dialog.files import dialog_names
@@ -73,9 +75,11 @@ def add(
 
     effective = settings()
     loaded = load_campaign(file, dialog_names(effective.dialogs_dir))
-    with _store() as store:
-        known = {each.name: each for _, each in store.outreach.campaigns()}.get(loaded.name)
-        store.outreach.save_campaign(replace(loaded, paused=known is not None and known.paused), actor=_operator())
+    with open_store() as store:
+        of = organisation_id_of(store, organisation)
+        known = {each.name: each for _, each in store.outreach.campaigns(of)}.get(loaded.name)
+        kept = replace(loaded, paused=known is not None and known.paused)
+        store.outreach.save_campaign(kept, actor=operator(), organisation_id=of)
     if known is None:
         typer.echo(f"Added {loaded.name}. Put people in it: carecall people import FILE --campaign {_quoted(loaded)}")
     else:
@@ -84,12 +88,12 @@ def add(
 
 
 @campaign.command("list")
-def list_campaigns(as_json: AsJson = False) -> None:
+def list_campaigns(organisation: Of = "", as_json: AsJson = False) -> None:
     """Show every campaign: its dialog, period and times."""
     from carecall.outreach.campaign_file import as_plain
 
-    with _store() as store:
-        found = [each for _, each in store.outreach.campaigns()]
+    with open_store() as store:
+        found = [each for _, each in store.outreach.campaigns(organisation_id_of(store, organisation))]
     if as_json:
         plain = [{**as_plain(each), "paused": each.paused} for each in found]
         typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
@@ -104,12 +108,12 @@ def list_campaigns(as_json: AsJson = False) -> None:
 
 
 @campaign.command()
-def show(name: Name, as_json: AsJson = False) -> None:
+def show(name: Name, organisation: Of = "", as_json: AsJson = False) -> None:
     """Show a campaign as a file that 'carecall campaign add' takes."""
     from carecall.outreach.campaign_file import as_plain, as_yaml
 
-    with _store() as store:
-        _, found = _campaign(store, name)
+    with open_store() as store:
+        _, found = _campaign(store, name, organisation_id_of(store, organisation))
     if as_json:
         typer.echo(json.dumps({**as_plain(found), "paused": found.paused}, ensure_ascii=False, indent=2))
     else:
@@ -117,28 +121,30 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 @campaign.command()
-def pause(name: Name) -> None:
+def pause(name: Name, organisation: Of = "") -> None:
     """Call nobody of the campaign until 'carecall campaign resume'."""
-    _set_paused(name, True)
+    _set_paused(name, organisation, True)
 
 
 @campaign.command()
-def resume(name: Name) -> None:
+def resume(name: Name, organisation: Of = "") -> None:
     """Call the people of the campaign again after a pause."""
-    _set_paused(name, False)
+    _set_paused(name, organisation, False)
 
 
 def plan(
     on: Annotated[str, typer.Option("--on", metavar="DATE", help="A day such as 2026-12-01; today by default.")] = "",
     campaign_name: Annotated[str, typer.Option("--campaign", help="Of this campaign only.")] = "",
+    organisation: Of = "",
     names: Annotated[bool, typer.Option(help="Show names, or only the ids.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line; the last one has totals.")] = False,
 ) -> None:
     """Print a day: who is called when, on their own clock, and why somebody is not. Calls nobody."""
     now = datetime.now(UTC)
     day = _day(on)
-    with _store() as store:
-        campaigns = [_campaign(store, campaign_name)] if campaign_name else store.outreach.campaigns()
+    with open_store() as store:
+        of = organisation_id_of(store, organisation)
+        campaigns = [_campaign(store, campaign_name, of)] if campaign_name else store.outreach.campaigns(of)
         if not campaigns and not as_json:
             typer.echo(_NO_CAMPAIGN)
             return
@@ -233,8 +239,8 @@ def _day(text: str) -> date:
     return day
 
 
-def _campaign(store: "Store", name: str) -> tuple[UUID, Campaign]:
-    found = store.outreach.campaigns()
+def _campaign(store: "Store", name: str, organisation_id: UUID) -> tuple[UUID, Campaign]:
+    found = store.outreach.campaigns(organisation_id)
     for campaign_id, each in found:
         if each.name == name:
             return campaign_id, each
@@ -242,31 +248,17 @@ def _campaign(store: "Store", name: str) -> tuple[UUID, Campaign]:
     raise CareCallError(f"There is no campaign {name!r}. {there}")
 
 
-def _set_paused(name: str, paused: bool) -> None:
-    with _store() as store:
-        _, found = _campaign(store, name)
+def _set_paused(name: str, organisation: str, paused: bool) -> None:
+    with open_store() as store:
+        of = organisation_id_of(store, organisation)
+        _, found = _campaign(store, name, of)
         if found.paused is not paused:
-            store.outreach.save_campaign(replace(found, paused=paused), actor=_operator())
+            store.outreach.save_campaign(replace(found, paused=paused), actor=operator(), organisation_id=of)
     typer.echo(f"{found.name} is {'paused: nobody of it is called' if paused else 'not paused: calls go on'}.")
 
 
 def _quoted(of: Campaign) -> str:
     return f'"{of.name}"' if " " in of.name else of.name
-
-
-def _operator() -> str:
-    """Who is at the terminal, for the audit trail."""
-    try:
-        return f"terminal:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user id without a name, as in some containers
-        return "terminal"
-
-
-def _store() -> "Store":
-    from carecall.store import Store
-
-    effective = settings()
-    return Store.open(effective.database, secret=effective.secret_key.get_secret_value())
 
 
 _NO_CAMPAIGN = "There is no campaign yet. Add one: carecall campaign add campaigns/living-alone.yaml"
