@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_
+from sqlalchemy import Select, func, or_
 from sqlmodel import Session, col, select
 
 from carecall.domain.attempt import AttemptState
@@ -156,6 +156,7 @@ class CareExchange(Repository):
             enrollments = scoped(
                 select(EnrollmentRow, CampaignRow.name)
                 .join(CampaignRow, col(CampaignRow.id) == EnrollmentRow.campaign_id)
+                .join(RecipientRow, col(RecipientRow.id) == EnrollmentRow.recipient_id)
                 .where(
                     col(EnrollmentRow.recipient_id).in_([row.id for row in rows]),
                     col(EnrollmentRow.ended_at).is_(None),
@@ -220,7 +221,10 @@ class CareExchange(Repository):
         after: Place | None = None,
         limit: int = 100,
     ) -> list[tuple[Person, ReportedCall]]:
-        """Calls that have a report, by the moment that it was written. ``changed`` counts corrections too."""
+        """Calls that have a report, by the moment that it was written. ``changed`` counts corrections too.
+
+        ``after`` is the moment and the attempt of the last one before.
+        """
         began_at = func.coalesce(AttemptRow.answered_at, AttemptRow.dialed_at, AttemptRow.planned_at)
         query = (
             scoped(
@@ -230,19 +234,36 @@ class CareExchange(Repository):
                 viewer,
             )
             .where(
-                *_changed(changed),
                 *_within(began_at, began),
+                *_within(ReportRow.written_at, Span(began.since)),  # which is never before the call
                 *_beyond(ReportRow.written_at, ReportRow.attempt_id, after),
             )
             .order_by(col(ReportRow.written_at), col(ReportRow.attempt_id))
-            .limit(limit)
         )
+        if changed.until is not None:
+            query = query.where(
+                col(ReportRow.written_at) < changed.until,
+                col(ReportRow.attempt_id).not_in(_corrected_since(changed.until)),
+            )
         if recipient_id is not None:
-            query = query.where(AttemptRow.recipient_id == recipient_id)
+            query = query.where(col(ReportRow.attempt_id).in_(_calls_of(recipient_id)))
         if attempt_id is not None:
             query = query.where(AttemptRow.id == attempt_id)
+        parts = [query]
+        if since := changed.since:  # in two queries, of which each has its index
+            written, corrected = col(ReportRow.written_at), _corrected_since(since)
+            parts = [
+                query.where(written < since, col(ReportRow.attempt_id).in_(corrected)),
+                query.where(written >= since),
+            ]
         with self._database.reading() as session:
-            rows = session.exec(query).all()
+            rows: list[tuple[ReportRow, AttemptRow, RecipientRow]] = []
+            for part in parts:
+                if len(rows) < limit:
+                    rows += [
+                        (report, attempt, person)
+                        for report, attempt, person in session.exec(part.limit(limit - len(rows)))
+                    ]
             calls = _reported(session, [(report, attempt) for report, attempt, _ in rows])
             return [(_person(row[2]), call) for row, call in zip(rows, calls, strict=True)]
 
@@ -380,22 +401,18 @@ def _within(column: Any, span: Span) -> list[Any]:
 
 
 def _beyond(moment: Any, key: Any, after: Place | None) -> list[Any]:
-    return [] if after is None else [or_(moment > after[0], and_(moment == after[0], key > after[1]))]
+    return [] if after is None else [moment >= after[0], or_(moment > after[0], key > after[1])]
 
 
-def _changed(span: Span) -> list[Any]:
-    """The report was written in the span and not corrected after it, or was last corrected in it."""
-    conditions = []
-    if span.since is not None:
-        conditions.append(or_(col(ReportRow.written_at) >= span.since, _corrected(col(CorrectionRow.at) >= span.since)))
-    if span.until is not None:
-        conditions.append(col(ReportRow.written_at) < span.until)
-        conditions.append(~_corrected(col(CorrectionRow.at) >= span.until))
-    return conditions
+def _calls_of(recipient_id: uuid.UUID) -> Any:
+    """By the enrollments, which have an index."""
+    of_person = select(AttemptRow.id).join(EnrollmentRow, col(EnrollmentRow.id) == AttemptRow.enrollment_id)
+    return of_person.where(EnrollmentRow.recipient_id == recipient_id)
 
 
-def _corrected(when: Any) -> Any:
-    return exists().where(col(CorrectionRow.attempt_id) == ReportRow.attempt_id, when)
+def _corrected_since(moment: datetime) -> Any:
+    """The calls that somebody corrected at the moment or later."""
+    return select(CorrectionRow.attempt_id).where(CorrectionRow.at >= moment)
 
 
 def _reported(session: Session, rows: Sequence[tuple[ReportRow, AttemptRow]]) -> list[ReportedCall]:

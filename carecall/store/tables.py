@@ -233,7 +233,10 @@ class RecipientRow(Row, table=True):
     """A person who is called."""
 
     __tablename__ = "recipient"
-    __table_args__ = (CheckConstraint("patience_s >= 0", name="recipient_patience"),)
+    __table_args__ = (
+        CheckConstraint("patience_s >= 0", name="recipient_patience"),
+        Index("recipient_listed", "organisation_id", "id"),
+    )
 
     id: uuid.UUID = _key()
     organisation_id: uuid.UUID = _organisation()

@@ -1,4 +1,4 @@
-"""Reports by the moment they were written and calls by the moment they were planned for, to be read in pages."""
+"""Reports by the moment they were written, calls by the moment they were planned for, people by id: read in pages."""
 
 from alembic import op
 
@@ -11,3 +11,4 @@ depends_on = None
 def upgrade() -> None:
     op.create_index("report_written", "report", ["written_at", "attempt_id"])
     op.create_index("attempt_planned", "attempt", ["planned_at", "id"])
+    op.create_index("recipient_listed", "recipient", ["organisation_id", "id"])
