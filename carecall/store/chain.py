@@ -7,11 +7,12 @@ was a chain have no hash of their own; the first hash covers them.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, text
+from sqlalchemy import ScalarResult, Table, delete, insert, text
 from sqlmodel import Session, col, select
 
 from carecall.errors import PersonalDataChanged
@@ -83,13 +84,14 @@ def check(session: Session, *, seen: str = "", progress: Callable[[int], None] =
         return Checked(0, "", f"The sealed end of the chain cannot be read: {error}")
     head = _parse(sealed) if sealed is not None else Head()
     newest, rows, linked, found = head.before, 0, False, seen != "" and seen == head.before
-    for row in session.exec(select(AuditRow).order_by(col(AuditRow.id)).execution_options(yield_per=_AT_ONCE)):
-        newest = _next(newest, row)
-        if row.hash != newest and (row.hash or linked):
-            return Checked(rows, "", _broken(row, linked), row.id, found)
-        rows, linked, found = rows + 1, linked or bool(row.hash), found or newest == seen
-        if rows % _AT_ONCE == 0:
-            progress(rows)
+    with closing(_in_order(session)) as trail:
+        for row in trail:
+            newest = _next(newest, row)
+            if row.hash != newest and (row.hash or linked):
+                return Checked(rows, "", _broken(row, linked), row.id, found)
+            rows, linked, found = rows + 1, linked or bool(row.hash), found or newest == seen
+            if rows % _AT_ONCE == 0:
+                progress(rows)
     trouble = ""
     if sealed is None:
         trouble = "The sealed end of the chain is gone." if rows and (linked or _expected(session)) else ""
@@ -141,8 +143,13 @@ def _open_head(session: Session) -> tuple[AuditHeadRow | None, Head]:
             return row, _parse(row)
     except PersonalDataChanged:
         session.connection().execute(delete(AuditHeadRow))
-    rows = select(AuditRow).order_by(col(AuditRow.id)).execution_options(yield_per=_AT_ONCE)
-    return None, _found(session.exec(rows), _expected(session))
+    expected = _expected(session)
+    with closing(_in_order(session)) as trail:
+        return None, _found(trail, expected)
+
+
+def _in_order(session: Session) -> ScalarResult[AuditRow]:
+    return session.exec(select(AuditRow).order_by(col(AuditRow.id)).execution_options(yield_per=_AT_ONCE))
 
 
 def _expected(session: Session) -> bool:

@@ -87,7 +87,7 @@ def test_rows_taken_away_from_the_end_are_missed_and_stay_missed(url: str, store
     tampered(url, "DELETE FROM audit WHERE id > 3")
     assert "newest rows were taken away" in store.audit.check().trouble
     looked_at(store, 2)
-    assert store.audit.check().broken_at == 4
+    assert store.audit.check().broken_at == (6 if POSTGRES else 4), "SQLite gives a free number again"
 
 
 @pytest.mark.parametrize("also", ["DELETE FROM audit WHERE id > 3", "UPDATE audit SET hash = ''"])
