@@ -10,6 +10,7 @@ import pytest
 from dashboard_office import Office
 from fhir.resources.R4B.bundle import Bundle
 from openpyxl import load_workbook
+from sqlmodel import select
 
 from carecall.domain.viewer import Role
 from carecall.store.tables import AttemptRow, HistoryKind, HistoryRow, RecipientRow
@@ -47,8 +48,6 @@ def record(office: Office, content: bytes) -> None:
 
 
 def history(office: Office) -> list[tuple[str, str]]:
-    from sqlmodel import select
-
     with office.store._database.reading() as session:
         query = select(HistoryRow).where(
             HistoryRow.recipient_id == office.ours.urgent, HistoryRow.kind == HistoryKind.EXPORTED
@@ -197,7 +196,8 @@ async def test_a_token_is_shown_once_and_is_gone_when_it_is_revoked(office: Offi
     headers = {"Authorization": f"Bearer {token}"}
     async with office.browser() as client:
         assert (await client.get("/api/alerts", headers=headers)).status_code == 200
-        id_ = office.store.care.api_tokens(office.ours.users[Role.ADMIN])[0].id
+        tokens = office.store.care.api_tokens(office.ours.users[Role.ADMIN])
+        id_ = next(each.id for each in tokens if each.name == "Health authority")
         revoked = await office.admin.post(f"/admin/api-tokens/{id_}/revoke")
         assert (revoked.status_code, revoked.headers["location"]) == (303, "/admin/api-tokens")
         assert (await client.get("/api/alerts", headers=headers)).status_code == 401
@@ -211,6 +211,7 @@ async def test_tokens_are_an_administrator_s_and_of_their_organisation(office: O
     assert (await office.supervisor.get("/admin/api-tokens")).status_code == 403
     assert (await office.admin.post("/admin/api-tokens", data={"name": " "})).status_code == 422
     office.store.care.add_api_token(office.others.users[Role.ADMIN], "Theirs", actor="test")
-    theirs = office.store.care.api_tokens(office.others.users[Role.ADMIN])[0].id
+    tokens = office.store.care.api_tokens(office.others.users[Role.ADMIN])
+    theirs = next(each.id for each in tokens if each.name == "Theirs")
     assert "Theirs" not in (await office.admin.get("/admin/api-tokens")).text
     assert (await office.admin.post(f"/admin/api-tokens/{theirs}/revoke")).status_code == 404

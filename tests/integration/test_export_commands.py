@@ -102,7 +102,7 @@ async def test_a_token_of_the_command_line_opens_the_interface_until_it_is_revok
         assert (await client.get("/api/alerts")).status_code == 200
         office.clock.pass_(timedelta(minutes=2))
         listed = json.loads(said("api-token", "list", "--json", *ours(office)))
-        assert listed[0]["used_at"] is not None
+        assert next(each for each in listed if each["name"] == "Health authority")["used_at"] is not None
         assert "Health authority" in said("api-token", "list", *ours(office))
         said("api-token", "revoke", "Health authority", *ours(office))
         assert (await client.get("/api/alerts")).status_code == 401
