@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from carecall.cli.people import AsJson, open_store, operator, progress_bar
+from carecall.cli.people import AsJson, progress_bar
+from carecall.cli.terminal import open_store, operator
 from carecall.settings import settings
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
