@@ -70,7 +70,7 @@ def main() -> None:
     seeded = _in_postgres(size) if given.database == "postgres" else _in_sqlite(size)
     with seeded as url, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         behind = datetime.now(UTC) - AT
-        base = stack.enter_context(running_dashboard(url, behind, Path(folder)))
+        base = stack.enter_context(running_dashboard(url, behind, Path(folder))).base
         client = stack.enter_context(httpx.Client(base_url=base, headers=_OURS, trust_env=False, timeout=60))
         _sign_in(client)
         slow = [look for look in _looks(url, client) if _measure(client, look, given.requests) > WITHIN_MS]

@@ -44,40 +44,50 @@ def dashboard_app(url: str, behind: timedelta, data_dir: Path) -> FastAPI:
     return app
 
 
+class DashboardProcess:
+    """The dashboard in a process of its own at ``base``. What it says is in ``folder/dashboard.log``."""
+
+    def __init__(self, url: str, behind: timedelta, folder: Path) -> None:
+        port = free_port()
+        self.base = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", __spec__.name, "--database", url, "--port", str(port)]
+        self._command += ["--behind", str(behind.total_seconds()), "--data", str(folder)]
+        self._log = folder / "dashboard.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Waits until it answers. Raises SimulationError with its last words when it does not come up."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        until = time.monotonic() + _READY_WITHIN_S
+        with httpx.Client(trust_env=False) as client:
+            while time.monotonic() < until and self._process.poll() is None:
+                try:
+                    client.get(f"{self.base}/sign-in", timeout=2)
+                    return
+                except httpx.HTTPError:
+                    time.sleep(0.1)
+        last = self._log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise SimulationError(f"The dashboard did not come up: {last[0]}")
+
+    def stop(self) -> None:
+        """As when the machine loses power."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 @contextmanager
-def running_dashboard(url: str, behind: timedelta, folder: Path) -> Iterator[str]:
-    """Serves it in a process of its own; gives its address. What it says is in ``folder/dashboard.log``."""
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
-    command = ["--database", url, "--behind", str(behind.total_seconds()), "--port", str(port), "--data", str(folder)]
-    log = folder / "dashboard.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+def running_dashboard(url: str, behind: timedelta, folder: Path) -> Iterator[DashboardProcess]:
+    process = DashboardProcess(url, behind, folder)
     try:
-        _wait(process, base, log)
-        yield base
+        process.start()
+        yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(process: "subprocess.Popen[bytes]", base: str, log: Path) -> None:
-    until = time.monotonic() + _READY_WITHIN_S
-    with httpx.Client(trust_env=False) as client:
-        while time.monotonic() < until and process.poll() is None:
-            try:
-                client.get(f"{base}/sign-in", timeout=2)
-                return
-            except httpx.HTTPError:
-                time.sleep(0.1)
-    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-    raise SimulationError(f"The dashboard did not come up: {last[0]}")
+        process.stop()
 
 
 def main() -> None:

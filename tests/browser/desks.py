@@ -14,17 +14,30 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
+from sqlalchemy import and_
 from sqlmodel import col, select
 
 from carecall.dashboard.words import Words
+from carecall.dialog.files import find_dialog
+from carecall.domain.attempt import AttemptState
 from carecall.domain.language import Language
-from carecall.domain.viewer import Role
+from carecall.domain.report import Outcome, Report
+from carecall.domain.viewer import Role, Viewer
+from carecall.settings import settings
 from carecall.simulation.dashboard_seed import Size, address, last_afternoon, seed_dashboard
-from carecall.simulation.dashboard_server import SECRET, clock, running_dashboard
+from carecall.simulation.dashboard_server import SECRET, DashboardProcess, clock, running_dashboard
 from carecall.store import Store
 from carecall.store.engine import Database
 from carecall.store.personal import Cipher
-from carecall.store.tables import DEFAULT_ORGANISATION, AlertRow, AttemptRow, RecipientRow, UserRow
+from carecall.store.tables import (
+    DEFAULT_ORGANISATION,
+    AlertRow,
+    AttemptRow,
+    EnrollmentRow,
+    RecipientRow,
+    TaskRow,
+    UserRow,
+)
 
 _OPTIONS = (
     "--no-sandbox",
@@ -35,9 +48,10 @@ _OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-SIZE = Size(recipients=240, calls=6_000, detailed_days=30, alerts=24, tasks=14)
+SIZE = Size(recipients=240, calls=4_000, detailed_days=30, alerts=24, tasks=14)
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 _PATIENCE_MS = 10_000
+_MOST_TABS = 400
 
 
 def find_chromium() -> str:
@@ -56,14 +70,25 @@ class Case:
     recipient_id: uuid.UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Ongoing:
+    """A call that is held."""
+
+    attempt_id: uuid.UUID
+    recipient_id: uuid.UUID
+    name: str
+
+
 @dataclass
 class Office:
-    """The towns behind the dashboard at ``base``."""
+    """The towns behind the dashboard."""
 
-    base: str
+    dashboard: DashboardProcess
     store: Store
     database: Database
-    users: dict[str, uuid.UUID] = field(default_factory=dict)  # by address
+    viewers: dict[str, Viewer] = field(default_factory=dict)  # by address
+    names: dict[str, str] = field(default_factory=dict)
+    called: list[uuid.UUID] = field(default_factory=list)  # by tests: whoever has an alert of today is left alone
 
     @property
     def troubled(self) -> Case:
@@ -86,9 +111,54 @@ class Office:
         with self.database.reading() as session:
             return [Case(*row) for row in session.exec(query)]
 
+    def task(self) -> Case:
+        """The newest open task of the first town: the alert's id is the task's."""
+        query = (
+            select(TaskRow.id, TaskRow.attempt_id, TaskRow.recipient_id)
+            .join(RecipientRow, col(RecipientRow.id) == TaskRow.recipient_id)
+            .where(RecipientRow.organisation_id == DEFAULT_ORGANISATION, col(TaskRow.closed_at).is_(None))
+            .order_by(col(TaskRow.due_at).desc())
+        )
+        with self.database.reading() as session:
+            return Case(*session.exec(query.limit(1)).one())
+
+    def begin_call(self, language: Language) -> Ongoing:
+        """Somebody who is called answers now; it is in their language."""
+        query = (
+            select(RecipientRow.id, RecipientRow.name, EnrollmentRow.id)
+            .join(EnrollmentRow, col(EnrollmentRow.recipient_id) == RecipientRow.id)
+            .outerjoin(
+                AttemptRow,
+                and_(col(AttemptRow.recipient_id) == RecipientRow.id, col(AttemptRow.ended_at).is_(None)),
+            )
+            .where(
+                RecipientRow.organisation_id == DEFAULT_ORGANISATION,
+                RecipientRow.language == language,
+                col(EnrollmentRow.next_due_at).is_not(None),
+                col(AttemptRow.id).is_(None),
+                col(RecipientRow.id).not_in(self.called),
+            )
+        )
+        with self.database.reading() as session:
+            recipient_id, name, enrollment = session.exec(query.limit(1)).one()
+        self.called.append(recipient_id)
+        dialog = find_dialog(settings().dialogs_dir, f"wellbeing.{language}")
+        attempt = self.store.attempts.create(enrollment, dialog, slot_due=self.store.now())
+        self.store.attempts.advance(attempt, AttemptState.DIALING)
+        self.store.attempts.advance(attempt, AttemptState.IN_PROGRESS)
+        return Ongoing(attempt, recipient_id, name)
+
     def token(self, email: str) -> str:
         """A new session of this user."""
-        return self.store.users.begin_session(self.users[email], verified=True)
+        return self.store.users.begin_session(self.viewers[email].user_id, verified=True)
+
+    def viewer(self, role: Role) -> Viewer:
+        return self.viewers[address(role)]
+
+    def end_call(self, call: Ongoing) -> None:
+        """The talk is over, and nothing was asked."""
+        report = Report("wellbeing", "ko", "1.0", "ab" * 32, Outcome.HUNG_UP, (), ())
+        self.store.calls.finish(call.attempt_id, report)
 
 
 @contextmanager
@@ -98,10 +168,16 @@ def open_office(folder: Path) -> Iterator[Office]:
     seed_dashboard(url, SIZE, at=at, secret=SECRET)
     behind = datetime.now(UTC) - at
     database = Database(url, Cipher(SECRET), clock(behind))
-    with running_dashboard(url, behind, folder) as base, Store.open(url, secret=SECRET, clock=clock(behind)) as store:
-        office = Office(base, store, database)
+    with (
+        running_dashboard(url, behind, folder) as dashboard,
+        Store.open(url, secret=SECRET, clock=clock(behind)) as store,
+    ):
+        office = Office(dashboard, store, database)
+        office.called = [case.recipient_id for case in office.cases()]
         with database.reading() as session:
-            office.users = {row.email: row.id for row in session.exec(select(UserRow))}
+            for row in session.exec(select(UserRow)):
+                office.names[row.email] = row.name
+                office.viewers[row.email] = Viewer(row.id, row.organisation_id, row.role, row.language, row.time_zone)
         yield office
     database.close()
 
@@ -125,9 +201,9 @@ class Desk:
         self.words = Words(language)
         self.email = address(role, language)
         self.troubles: list[str] = []
-        self.expected: tuple[str, ...] = ()
+        self.expected: tuple[str, ...] = ()  # what the browser may report here
         self.context = chromium.new_context(
-            base_url=office.base,
+            base_url=office.dashboard.base,
             viewport=viewport,  # type: ignore[arg-type]
             locale={Language.KOREAN: "ko-KR", Language.ENGLISH: "en-GB"}[language],
             color_scheme="dark" if dark else "light",
@@ -141,7 +217,15 @@ class Desk:
     def sign_in(self) -> None:
         """As after a sign-in, without the form."""
         token = self.office.token(self.email)
-        self.context.add_cookies([{"name": "carecall", "value": token, "url": self.office.base}])
+        self.context.add_cookies([{"name": "carecall", "value": token, "url": self.office.dashboard.base}])
+
+    def end_session(self) -> None:
+        """As when nothing was done for a long time."""
+        self.office.store.users.sign_out_everywhere(self.office.viewers[self.email], besides="")
+
+    def speak(self, language: Language) -> None:
+        """From now on texts are looked for in this language."""
+        self.words = Words(language)
 
     def open_tab(self) -> Page:
         page = self.context.new_page()
@@ -155,11 +239,32 @@ class Desk:
         assert answer.ok, f"{path}: {answer.status}"
         return self.page
 
+    def listen(self, path: str) -> None:
+        """Opens a page that is told of news, and waits until it is."""
+        with self.page.expect_response(lambda answer: "/events" in answer.url, timeout=30_000) as answer:
+            self.go(path)
+        assert answer.value.ok, answer.value.status
+
     def button(self, key: str, within: Page | Locator | None = None, **values: Any) -> Locator:
         return (within or self.page).get_by_role("button", name=self.words(key, **values), exact=True)
 
     def link(self, key: str, within: Page | Locator | None = None, **values: Any) -> Locator:
         return (within or self.page).get_by_role("link", name=self.words(key, **values), exact=True)
+
+    def tab_to(self, wanted: Locator) -> None:
+        """Goes on with the Tab key until the focus is there, as somebody does without a mouse."""
+        for _ in range(_MOST_TABS):
+            if wanted.evaluate("each => each === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        pytest.fail(f"the Tab key does not lead to {wanted}")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def type(self, text: str) -> None:
+        self.page.keyboard.insert_text(text)
 
     def says(self, key: str, **values: Any) -> Locator:
         return self.page.get_by_text(self.words(key, **values))
@@ -169,7 +274,8 @@ class Desk:
         assert self.troubles == []
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        expected = ("Failed to load resource", *self.expected)  # an answer that tells of a conflict, say
+        if message.type == "error" and not any(words in message.text for words in expected):
             self.troubles.append(message.text)
 
 
