@@ -15,7 +15,7 @@ from carecall.dashboard.corrections import MOST_WORDS, WrongValue, limits, read_
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.findings import FindingWords, known_dialog
 from carecall.dashboard.words import Words
-from carecall.domain.finding import AnswerType, FindingValue, Unit
+from carecall.domain.finding import AnswerType, FindingValue, Missing, Unit
 from carecall.domain.turn import Turn
 from carecall.domain.viewer import Role, Viewer
 from carecall.errors import StoreConflict, StoreNotFound
@@ -27,6 +27,7 @@ class Typed:
     """A correction that could not be taken, as it was typed."""
 
     value: str
+    none: bool  # no usable answer was ticked, in place of a number or words
     reason: str
     trouble: str  # what to do about it
 
@@ -59,8 +60,10 @@ class Reading:
     def limits(self, finding: ShownFinding) -> tuple[float, float] | None:
         return limits(self.kind(finding), self.unit(finding))
 
-    def value_of(self, finding: ShownFinding, typed: str) -> FindingValue:
+    def value_of(self, finding: ShownFinding, typed: str, *, none: bool) -> FindingValue:
         """Raises WrongValue."""
+        if none:
+            return Missing.NO_ANSWER
         question = self.named.question(finding.original.code)
         return read_value(self.kind(finding), self.unit(finding), question, typed)
 
@@ -124,13 +127,14 @@ def add_call(router: APIRouter, dashboard: Dashboard) -> None:
         attempt_id: UUID,
         code: str,
         value: Annotated[str, Form()] = "",
+        none: Annotated[bool, Form()] = False,
         reason: Annotated[str, Form()] = "",
         seen: Annotated[str, Form()] = "",
     ) -> Response:
         call = await store.run(store.care.call, viewer, attempt_id, again=True)
         words, status, trouble = Words(viewer.language), 200, ""
         try:
-            chosen = (await reading(viewer, call)).value_of(call.finding(code), value)
+            chosen = (await reading(viewer, call)).value_of(call.finding(code), value, none=none)
             if not reason.strip() or len(reason) > MOST_WORDS:
                 raise WrongValue("call.wrong_reason", most=MOST_WORDS)
             await store.run(store.care.correct, viewer, attempt_id, code, chosen, reason.strip(), seen=seen)
@@ -142,7 +146,7 @@ def add_call(router: APIRouter, dashboard: Dashboard) -> None:
         if not trouble and not in_part:
             return RedirectResponse(f"/calls/{attempt_id}#finding-{code}", 303)
         call = await store.run(store.care.call, viewer, attempt_id, again=True)
-        typed = Typed(value, reason, trouble) if trouble else None
+        typed = Typed(value, none, reason, trouble) if trouble else None
         template = "call_finding.html" if in_part else "call.html"
         return await page(request, viewer, template, call, status, finding=call.finding(code), tried=code, typed=typed)
 

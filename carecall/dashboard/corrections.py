@@ -31,9 +31,9 @@ def limits(kind: AnswerType, unit: Unit | None) -> tuple[float, float] | None:
 
 
 def read_value(kind: AnswerType, unit: Unit | None, question: Question | None, typed: str) -> FindingValue:
-    """The value, for ``no_answer`` that there is none. Raises WrongValue."""
+    """The value; where one is chosen, ``no_answer`` is that there is none. Raises WrongValue."""
     text = typed.strip()
-    if text == Missing.NO_ANSWER:
+    if text == Missing.NO_ANSWER and kind in (AnswerType.YES_NO, AnswerType.CHOICE):
         return Missing.NO_ANSWER
     match kind:
         case AnswerType.YES_NO:

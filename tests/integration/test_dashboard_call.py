@@ -172,10 +172,10 @@ async def test_of_two_corrections_at_once_one_is_taken(office: Office) -> None:
     [
         ("temperature", "37.4", 37.4),
         ("temperature", "37,4", 37.4),
-        ("temperature", "no_answer", Missing.NO_ANSWER),
         ("symptom_onset", "5", 5.0),
         ("other_symptoms", "어지러움", "어지러움"),
         ("fever_reducer", "yes", Ternary.YES),
+        ("fever_reducer", "no_answer", Missing.NO_ANSWER),
     ],
 )
 async def test_a_correction_is_typed_by_the_kind_of_answer(
@@ -186,6 +186,14 @@ async def test_a_correction_is_typed_by_the_kind_of_answer(
     assert answer.status_code == 303
     call = office.store.care.call(office.ours.users[Role.VIEWER], symptoms)
     assert call.finding(code).value == taken
+
+
+async def test_that_there_was_no_usable_answer_can_be_said_of_a_number_too(office: Office, symptoms: uuid.UUID) -> None:
+    path = f"{page_of(symptoms)}/findings/temperature/corrections"
+    form = {"value": "", "none": "yes", "reason": "The thermometer was broken.", "seen": ""}
+    assert (await office.care_worker.post(path, data=form)).status_code == 303
+    call = office.store.care.call(office.ours.users[Role.VIEWER], symptoms)
+    assert call.finding("temperature").value is Missing.NO_ANSWER
 
 
 @pytest.mark.parametrize(
