@@ -55,18 +55,29 @@ def add_admin(
     _add_users(router, dashboard, passwords)
     _add_escalation(router, dashboard)
     _add_audit(router, dashboard)
-    store, care = dashboard.store, dashboard.store.care
+    store, care, settings = dashboard.store, dashboard.store.care, dashboard.settings
+    Admin = Annotated[Viewer, Depends(dashboard.needs(Role.ADMIN))]  # noqa: N806
+
+    @router.get("/admin/retention")
+    async def retention(request: Request, viewer: Admin) -> Response:
+        kept = (
+            ("recordings", settings.retain_recordings_days),
+            ("transcripts", settings.retain_transcripts_days),
+            ("reports", settings.retain_reports_days),
+            ("audit", settings.retain_audit_days),
+        )
+        return dashboard.page(request, viewer, "admin_retention.html", kept=kept)
 
     @router.get("/admin/health")
-    async def health(request: Request, viewer: Annotated[Viewer, Depends(dashboard.needs(Role.ADMIN))]) -> Response:
+    async def health(request: Request, viewer: Admin) -> Response:
         return dashboard.page(
             request,
             viewer,
             "admin_health.html",
             fare=await store.run(care.fare, viewer),
-            health=await asyncio.to_thread(_health, dashboard.settings),
+            health=await asyncio.to_thread(_health, settings),
             calls=calls_held() if calls_held is not None else None,
-            places=dashboard.settings.max_calls,
+            places=settings.max_calls,
             phrases=phrases_missing() if phrases_missing is not None else None,
         )
 

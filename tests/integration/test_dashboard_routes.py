@@ -27,6 +27,7 @@ THEMSELVES = ("/account",)  # what everybody changes: their own account
 SEARCHES = ("/people/search",)  # by POST, so that a name is in no address
 WISHES = ("/people/pause", "/people/resume", "/people/{recipient_id}/opt-out")  # of people, told to a care worker
 SAFE = {"GET", "HEAD"}
+NOBODY = uuid.UUID(int=5)
 BY_EMAIL = re.compile(r"[a-z_]+@there\.test")
 
 
@@ -76,7 +77,10 @@ def guarded(office: Office) -> list[Door]:
 
 
 def address(door: Door, people: People) -> str:
-    """The path with the ids of these people's records: what is named in braces is told by the word before it."""
+    """The path with the ids of these people's records: what is named in braces is told by the word before it.
+
+    What is made only while somebody works on it, such as an import, is not there.
+    """
     ids = {
         "alerts": people.alert,
         "tasks": people.task,
@@ -96,7 +100,9 @@ def address(door: Door, people: People) -> str:
         "Provenance": people.urgent_call,
     }
     filled = re.sub(r"\{form\}", "txt", door.path)
-    return re.sub(r"([A-Za-z-]+)/\{[a-z_]+(?::[a-z]+)?\}", lambda found: f"{found[1]}/{ids[found[1]]}", filled)
+    return re.sub(
+        r"([A-Za-z-]+)/\{[a-z_]+(?::[a-z]+)?\}", lambda found: f"{found[1]}/{ids.get(found[1], NOBODY)}", filled
+    )
 
 
 def filled(fields: Iterable[tuple[str, Any]], people: People) -> dict[str, str]:
