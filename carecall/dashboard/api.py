@@ -172,7 +172,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
     async def the_patient(ask: _Asked, id_: uuid.UUID | None) -> Person:
         if id_ is None:
             raise StoreNotFound
-        return await run(care.person, ask.viewer, id_)
+        return await run(care.known_person, ask.viewer, id_)
 
     async def told(ask: _Asked, what: str, people: Iterable[uuid.UUID]) -> None:
         subjects = [f"recipient:{id_}" for id_ in dict.fromkeys(people)] or [
@@ -203,7 +203,7 @@ def _add_fhir(app: FastAPI, dashboard: Dashboard, access: Access) -> None:
         wanted = [id_ for each in ids.split(",") if (id_ := known_id(each))] if ids is not None else None
         cut = read_cut(_CURSOR, cursor) if cursor is not None else Cut()
         after = cut.place[1] if cut.place is not None else None
-        found = await run(care.persons, ask.viewer, ids=wanted, after=after, limit=count + 1)
+        found = await run(care.known_persons, ask.viewer, ids=wanted, after=after, limit=count + 1)
         links = {"self": ask.here}
         if len(found) > count:
             found = found[:count]

@@ -81,7 +81,7 @@ def add_downloads(router: APIRouter, dashboard: Dashboard) -> None:
     async def person_as_fhir(request: Request, viewer: Supervisor, recipient_id: UUID) -> Response:
         """A Bundle of everything that was found out about one person."""
         await run(care.note_export_of_person, viewer, recipient_id, "fhir", actor=str(viewer.user_id))
-        person = await run(care.person, viewer, recipient_id)
+        person = await run(care.known_person, viewer, recipient_id)
         base = settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
 
         def resources() -> list[fhir.Resource]:

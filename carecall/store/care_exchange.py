@@ -123,12 +123,12 @@ class Transcript:
 
 
 class CareExchange(Repository):
-    def person(self, viewer: Viewer, recipient_id: uuid.UUID) -> Person:
+    def known_person(self, viewer: Viewer, recipient_id: uuid.UUID) -> Person:
         """Raises StoreNotFound."""
         with self._database.reading() as session:
             return _person(the(session, select(RecipientRow).where(RecipientRow.id == recipient_id), viewer))
 
-    def persons(
+    def known_persons(
         self,
         viewer: Viewer,
         *,
