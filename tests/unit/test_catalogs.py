@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import carecall.dashboard
 from carecall.dashboard.words import catalog
@@ -14,11 +15,15 @@ from carecall.domain.language import Language
 
 ROOM = Path(carecall.dashboard.__file__).parent
 LATIN = re.compile(r"[A-Za-z][A-Za-z0-9+-]*")
-NO_WORD = re.compile(r"\{[^}]*\}|°[CF]|Asia/Seoul")
-KEY = r"[a-z][a-z0-9_]*\.[a-z0-9_.]*"
+NO_WORD = re.compile(
+    r"\{[^}]*\}|°[CF]|(Asia|America)/\w+_?[A-Za-z]*|[a-z]+@example\.org|\.xlsx|“Ad hoc”|\b(ko|en)\b"
+    r"|\bcarecall( (db|models|upgrade|fetch|up|work|doctor))+",
+    re.ASCII,
+)
+KEY = r"[a-z][a-z0-9_]*\.[a-z0-9_.-]*"
 # What Koreans write in Latin letters too: names of products and formats, and commands.
 MEANT = frozenset(
-    "CareCall AI API CSV Excel FHIR FreeOTP Google JSON Microsoft Authenticator OpenAPI PDF QR R4 UTC ZIP".split()  # noqa: SIM905
+    "CareCall AI API CSV Excel FHIR FreeOTP Google JSON Microsoft Authenticator OpenAPI PDF QR R4 UTC YAML ZIP MB GiB".split()  # noqa: SIM905
 )
 
 
@@ -58,7 +63,8 @@ def test_both_languages_have_the_same_texts_with_the_same_places() -> None:
     singular = {key for key in english.keys() - korean.keys() if key.endswith(".one")}  # Korean has no plural
     assert english.keys() - singular == korean.keys()
     assert {key.removesuffix(".one") + ".other" for key in singular} <= korean.keys()
-    assert [key for key in korean if places(english[key]) != places(korean[key])] == []
+    unlike = [key for key in korean if places(english[key]) != places(korean[key])]
+    assert [key for key in unlike if not key.endswith(".one")] == []  # one may be a word
 
 
 def test_every_text_that_a_page_asks_for_is_there() -> None:
@@ -84,11 +90,9 @@ def test_no_text_is_left_that_no_page_uses() -> None:
 
 
 @pytest.mark.parametrize("language", Language)
-def test_no_key_stands_twice(language: Language) -> None:
-    keys: list[str] = []
-    for file in (ROOM / "locale" / language).glob("*.yaml"):
-        keys += re.findall(rf"^({KEY}):", file.read_text(), re.MULTILINE)
-    assert sorted(keys) == sorted(catalog(language))
+def test_no_key_stands_in_two_files(language: Language) -> None:
+    files = (ROOM / "locale" / language).glob("*.yaml")
+    assert sum(len(YAML(typ="safe").load(file.read_text())) for file in files) == len(catalog(language))
 
 
 @pytest.mark.parametrize("language", Language)
