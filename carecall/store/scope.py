@@ -41,7 +41,7 @@ def the(session: Session, query: SelectOfScalar[T], viewer: Viewer, *, by: type[
     return found
 
 
-def _tables(query: Select[Any]) -> Iterator[str]:
+def _tables(query: "Select[*tuple[Any, ...]]") -> Iterator[str]:
     """What the query itself reads from and joins, by name; what only a query within it reads does not count."""
     waiting = list(query.get_children())
     while waiting:
