@@ -57,7 +57,7 @@ class HistoryKey:
         """Raises ValueError."""
         at, rank, key = text.split("~")
         moment, source = datetime.fromisoformat(at), int(rank)
-        if moment.tzinfo is None or source not in _RANK.values():
+        if moment.tzinfo is None or source not in _RANK.values() or moment.year not in _YEARS:
             raise ValueError(text)
         if source != _RANK[Happening.RECORD]:
             return cls(moment, source, str(uuid.UUID(key)))
@@ -87,6 +87,7 @@ class HistoryPage:
 
 
 _MOST_ROWS = 2**63
+_YEARS = range(2000, 9000)  # that every time zone and database can hold
 _ACCESS = ("recipient.viewed", "recipient.exported")
 _USER = "________-____-____-____-____________"  # what users do has an entry of its own
 _MEMORY_KINDS = (HistoryKind.MEMORY_ADDED, HistoryKind.MEMORY_EDITED, HistoryKind.MEMORY_FORGOTTEN)

@@ -188,7 +188,12 @@ async def test_history_goes_on_page_by_page_without_gaps_or_repeats(office: Offi
         if older is None:
             break
     assert pages == list(everything.items)
-    for before in ("yesterday", f"2026-05-04T00:00:00%2B00:00~2~{9**30}", "2026-05-04T00:00:00~0~1"):
+    for before in (
+        "yesterday",
+        f"2026-05-04T00:00:00%2B00:00~2~{9**30}",
+        "2026-05-04T00:00:00~0~1",
+        f"0001-01-01T00:00:00%2B14:00~0~{uuid.uuid4()}",
+    ):
         wrong = await office.viewer.get(f"{page_of(office.ours.urgent)}/history?before={before}")
         assert wrong.status_code == 422, before
 
