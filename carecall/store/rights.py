@@ -20,7 +20,8 @@ from carecall.domain.viewer import Viewer
 from carecall.errors import StoreError, StoreNotFound
 from carecall.store.audit import Detail, note
 from carecall.store.engine import Database, Repository
-from carecall.store.tables import LIVE, AlertRow, AttemptRow, AuditRow, EnrollmentRow, RecipientRow, Row
+from carecall.store.history import remember
+from carecall.store.tables import LIVE, AlertRow, AttemptRow, AuditRow, EnrollmentRow, HistoryKind, RecipientRow, Row
 
 _RECIPIENT: Table = getattr(RecipientRow, "__table__")  # noqa: B009
 _INTERNAL = frozenset(  # of the machinery, or of our staff
@@ -100,6 +101,7 @@ def _copy(session: Session, database: Database, person: RecipientRow, actor: str
     seen = select(col(AuditRow.at), col(AuditRow.action)).where(col(AuditRow.subject) == f"recipient:{person.id}")
     tables["audit"] = [_as_json(row) for row in session.execute(seen.order_by(col(AuditRow.id))).mappings()]
     recordings = dict(_recordings(session, person.id))
+    remember(session, database, person.id, actor, HistoryKind.EXPORTED)
     note(session, database, actor, "recipient.exported", f"recipient:{person.id}", recordings=len(recordings))
     return PersonFile(tables, recordings)
 
