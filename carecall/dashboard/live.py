@@ -121,7 +121,7 @@ class Live:
 
 
 def add_live(router: APIRouter, dashboard: Dashboard, live: Live) -> None:
-    """The stream of events. ``call``: the call whose turns are watched."""
+    """The stream of events. ``call``: the call whose turns are watched; ``after``: the newest that the page shows."""
     needs = dashboard.needs()
 
     @router.get("/events")
@@ -129,6 +129,7 @@ def add_live(router: APIRouter, dashboard: Dashboard, live: Live) -> None:
         request: Request,
         viewer: Annotated[Viewer, Depends(needs)],
         call: UUID | None = None,
+        after: str = "",
         last_event_id: Annotated[str, Header()] = "",
     ) -> Response:
         if live.full(viewer):
@@ -140,7 +141,9 @@ def add_live(router: APIRouter, dashboard: Dashboard, live: Live) -> None:
             except (NotSignedIn, HTTPException, StoreError):
                 return False
 
-        stream = _stream(dashboard.store, live, viewer, call, last_event_id, request.is_disconnected, still_signed_in)
+        stream = _stream(
+            dashboard.store, live, viewer, call, last_event_id or after, request.is_disconnected, still_signed_in
+        )
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -149,7 +152,7 @@ async def _stream(
     live: Live,
     viewer: Viewer,
     call: UUID | None,
-    last_event_id: str,
+    after: str,
     gone: Callable[[], Awaitable[bool]],
     still_signed_in: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
@@ -159,8 +162,8 @@ async def _stream(
         yield "retry: 1000\n\n"
         last = await store.run(store.news.newest)
         sent = set()
-        if last_event_id.isdecimal():
-            missed = await store.run(store.news.missed, viewer, int(last_event_id))
+        if after.isdecimal() and len(after) < 19:
+            missed = await store.run(store.news.missed, viewer, int(after))
             if missed is None:
                 yield event("stale", "", last)
             for news in missed or ():

@@ -127,6 +127,7 @@ def card_context(words: Words, now: datetime, typed: Mapping[str, str] | None = 
         "typed": {**dict.fromkeys(_FIELDS, ""), **(typed or {})},
         "planned": False,
         "done_now": False,
+        "did": "",
     }
 
 

@@ -114,7 +114,9 @@ class Work:
             return await self._show(request, viewer, card, 409, trouble=words("today.no_dialog"), typed=typed)
         if not in_part(request):
             return RedirectResponse(local(back) or card.place, 303)
-        return await self._show(request, viewer, card, 200, planned=typed["form"] == "call-now", done_now=True)
+        return await self._show(
+            request, viewer, card, 200, did=typed["form"], planned=typed["form"] == "call-now", done_now=True
+        )
 
     async def unfit(
         self, request: Request, viewer: Viewer, card: Card, typed: Mapping[str, str], trouble: Unfit

@@ -20,6 +20,7 @@ from carecall.store.audit import note
 from carecall.store.codec import parse_ladder
 from carecall.store.days import local_day
 from carecall.store.engine import Repository
+from carecall.store.news import newest_news
 from carecall.store.planning import AD_HOC
 from carecall.store.scope import scoped, the
 from carecall.store.slots import past_attempts
@@ -190,6 +191,7 @@ class Today:
     page: int = 1  # of the cases
     waiting_page: int = 1
     fine_page: int = 1
+    news: int = 0  # the id of the newest that the screen has taken in
 
     @property
     def needs_count(self) -> int:
@@ -242,6 +244,7 @@ class CareToday(Repository):
                 page,
                 waiting_page,
                 fine_page,
+                newest_news(session),
             )
         if not again:
             with self._database.writing() as session:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete, func
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from carecall.domain.viewer import Viewer
 from carecall.store.engine import Repository
@@ -30,7 +30,7 @@ class NewsOfAll(Repository):
     def newest(self) -> int:
         """The id of the newest, 0 without any."""
         with self._database.reading() as session:
-            return session.exec(select(func.max(NewsRow.id))).one() or 0
+            return newest_news(session)
 
     def after(self, last: int) -> list[News]:
         """What has come after the id, oldest first, of all organisations, with what came late: some may be known."""
@@ -58,6 +58,11 @@ class NewsOfAll(Repository):
             newest = session.exec(select(func.max(NewsRow.id))).one() or 0
             old = (col(NewsRow.at) < self._database.now() - KEPT_FOR) & (col(NewsRow.id) < newest)
             session.connection().execute(delete(NewsRow).where(old))
+
+
+def newest_news(session: Session) -> int:
+    """The id of the newest that the transaction sees, 0 without any."""
+    return session.exec(select(func.max(NewsRow.id))).one() or 0
 
 
 def _news(row: NewsRow) -> News:

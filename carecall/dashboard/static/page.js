@@ -48,3 +48,8 @@ async function signInHere(event) {
     notice.textContent = form.dataset.lost;
   }
 }
+
+// Who works by keyboard stays in their part of the page when what they were at is gone.
+let part = null;
+document.addEventListener("focusin", (event) => { part = event.target.closest("section[aria-labelledby]")?.getAttribute("aria-labelledby"); });
+document.addEventListener("htmx:after:swap", () => { if (part && document.activeElement === document.body) document.getElementById(part)?.focus(); });
