@@ -39,7 +39,7 @@ class CampaignForm:
     troubles: Collection[str] = field(default_factory=frozenset)
 
     def __getitem__(self, name: str) -> str:
-        return self.values.get(name, "")
+        return self.values.get(name, "h" if name.endswith("_within_unit") else "")
 
     @property
     def steps(self) -> Sequence[int]:

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from carecall.domain.viewer import Viewer
 from carecall.errors import CareCallError, StoreNotFound
-from carecall.exchange.people_file import Column, Defaults, PeopleFile, Problem, read_people
-from carecall.exchange.people_import import refusal_of, refuse_what_a_campaign_keeps, rejected_rows
+from carecall.exchange.people_file import OF_THE_CAMPAIGN, Column, Defaults, PeopleFile, Problem, read_people
+from carecall.exchange.people_import import refusal_of, rejected_rows
 from carecall.exchange.table_file import FileInMemory, Line, write_csv
 from carecall.store import Store
 from carecall.store.people import Fate, Person
@@ -79,6 +79,7 @@ class Upload:
     done: int = 0
     total: int = 0
     trouble: str = ""  # what stopped it, in English
+    needs_campaign: bool = False  # it tells of consents, which are kept with a campaign
     file: PeopleFile | None = None
     problems: list[Problem] = field(default_factory=list)
     lines: tuple[CheckedLine, ...] = ()
@@ -194,8 +195,9 @@ class Uploads:
                 yield line
 
         checked = await asyncio.to_thread(read_people, file, upload.defaults, now=now, progress=track)
-        if upload.campaign_id is None:
-            refuse_what_a_campaign_keeps(checked)
+        if upload.campaign_id is None and any(column in checked.columns for column in OF_THE_CAMPAIGN):
+            upload.phase, upload.needs_campaign = Phase.REFUSED, True
+            return
         fates: list[Fate] = []
         for portion in _portions(list(checked.people.values())):
             fates += await self._take_in(upload, portion, dry_run=True)

@@ -74,7 +74,7 @@ def import_people(
         path, options.defaults, now=now, sheet=options.sheet, encoding=options.encoding, progress=reading
     )
     if campaign is None:
-        refuse_what_a_campaign_keeps(file)
+        _refuse_what_a_campaign_keeps(file)
     people = list(file.people.values())
     dry_run = options.dry_run or (bool(file.problems) and not options.skip_wrong)
     with contextlib.ExitStack() as stack:
@@ -102,8 +102,7 @@ def import_people(
     return _result(file, people, fates, problems, written, rejected_file, enrolls=campaign is not None)
 
 
-def refuse_what_a_campaign_keeps(file: PeopleFile) -> None:
-    """Raises ImportFileError for a list with columns that nobody can be told of who is put into no campaign."""
+def _refuse_what_a_campaign_keeps(file: PeopleFile) -> None:
     held = [column for column in OF_THE_CAMPAIGN if column in file.columns]
     if held:
         raise ImportFileError(
