@@ -2,8 +2,9 @@
 
 ``python -m carecall.simulation.chaos_run --kills 500`` lets the real server and workers call people through the
 telephone exchange for tests, and kills them as ``kill -9`` does: half the times at a random moment, half just before or
-just after a commit, each kind of commit in its turn. What is killed is started again at once, under the same name. The
-last line is ``kills N lost 0 doubled 0 stuck 0 worst_recovery_s X``; the exit status is 1 when it reads otherwise.
+just after a commit, each kind of commit in its turn. What is killed is started again at once, under the same name.
+Ctrl-C ends the killing, and what was called so far is judged. The last line is
+``kills N lost 0 doubled 0 stuck 0 worst_recovery_s X``; the exit status is 1 when it reads otherwise.
 """
 
 import argparse
@@ -121,6 +122,12 @@ class Chaos:
         self._commits = {command: folder / f"{command}-commits.jsonl" for command in ("work", "serve")}
         self._rounds = Counter({(command, when): 1 for command in self._commits for when in ("before", "after")})
 
+    def stop(self) -> None:
+        """Kills nothing more: what was called so far comes to rest and is judged."""
+        self._to_go = 0
+        self._storm.set()
+        self._died.set()
+
     async def run(self) -> Verdict:
         """Kills, lets everything come to rest, and judges. Raises SimulationError."""
         port = free_port()
@@ -163,6 +170,8 @@ class Chaos:
         return await asyncio.to_thread(self._ledger.asked, call_sid)
 
     async def _torment(self, fleet: Fleet) -> None:
+        for wish in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(wish, self.stop)
         helpers = [asyncio.create_task(self._feed()), asyncio.create_task(self._watch())]
         victims = [asyncio.create_task(self._kill_workers(fleet, name)) for name in self._workers]
         victims.append(asyncio.create_task(self._kill_server(fleet)))

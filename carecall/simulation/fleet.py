@@ -49,6 +49,7 @@ class Fleet:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # Ctrl-C is for whoever runs the fleet
             )
         self._processes[name] = process
         return process
