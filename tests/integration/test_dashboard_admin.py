@@ -16,7 +16,7 @@ from carecall.store.tables import AuditRow, UserRow
 
 def role_of(office: Office, user_id: uuid.UUID) -> Role:
     with office.store._database.reading() as session:
-        return session.exec(select(UserRow.role).where(UserRow.id == user_id)).one()
+        return session.get_one(UserRow, user_id).role
 
 
 def first_password_in(page: str) -> str:
