@@ -16,6 +16,7 @@ from sqlmodel import col, select
 
 from carecall.domain.language import Language
 from carecall.domain.viewer import Role
+from carecall.errors import StoreError
 from carecall.store.tables import AuditRow, EnrollmentRow, HistoryKind, HistoryRow, RecipientRow
 
 NEW = {"name": "정미란", "phone": "010-9876-5432", "language": "ko", "time_zone": "Asia/Seoul"}
@@ -404,3 +405,13 @@ async def test_lists_meet_no_one_of_another_organisation(office: Office) -> None
     assert crossing.status_code == 422
     for path in ("/people/import", "/people/import/x/confirm", "/people/import/x/discard"):
         assert (await office.care_worker.post(path)).status_code == 403
+
+
+async def test_the_store_itself_lets_nobody_cross_organisations(office: Office) -> None:
+    with pytest.raises(StoreError, match="different organisations"):
+        office.store.recipients.enroll(office.ours.fine, office.others.campaign)
+    with pytest.raises(StoreError, match="no such campaign"):
+        office.store.people.import_people([], campaign_id=office.others.campaign)
+    (_, theirs), *_ = office.store.outreach.campaigns(office.others.organisation_id)
+    with pytest.raises(StoreError, match="choose another"):
+        office.store.outreach.save_campaign(theirs)
