@@ -52,11 +52,14 @@ class DayPlan:
 
 
 class DayPlans:
-    """Makes plans, and keeps each for half a minute, so that its pages are of one and the same plan."""
+    """Makes plans, and keeps each for half a minute, so that its pages are of one and the same plan.
+
+    Somebody more or less in a campaign, who is paused or who has agreed makes it another plan.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._kept: dict[tuple[UUID, tuple[UUID, ...], date, int], tuple[datetime, DayPlan]] = {}
+        self._kept: dict[tuple[object, ...], tuple[datetime, DayPlan]] = {}
         self._changes: Counter[UUID] = Counter()
 
     def changed(self, viewer: Viewer) -> None:
@@ -67,7 +70,7 @@ class DayPlans:
         now = self._store.now()
         key = (
             viewer.organisation_id,
-            tuple(each.id for each in campaigns),
+            tuple((each.id, each.people, each.without_consent, each.paused_people) for each in campaigns),
             day,
             self._changes[viewer.organisation_id],
         )

@@ -33,6 +33,7 @@ from carecall.store.tables import (
     DEFAULT_ORGANISATION,
     AlertRow,
     AttemptRow,
+    CampaignRow,
     EnrollmentRow,
     RecipientRow,
     TaskRow,
@@ -110,6 +111,13 @@ class Office:
         )
         with self.database.reading() as session:
             return [Case(*row) for row in session.exec(query)]
+
+    @property
+    def campaign(self) -> uuid.UUID:
+        """The campaign of the first town that calls today."""
+        query = select(CampaignRow.id).where(CampaignRow.organisation_id == DEFAULT_ORGANISATION)
+        with self.database.reading() as session:
+            return session.exec(query.order_by(col(CampaignRow.name)).limit(1)).one()
 
     def task(self) -> Case:
         """The newest open task of the first town: the alert's id is the task's."""

@@ -3,6 +3,7 @@
 import statistics
 import time
 import uuid
+from pathlib import Path
 
 import pyotp
 import pytest
@@ -204,6 +205,51 @@ def test_a_person_is_added_and_enrolled_with_consent_by_the_keyboard_alone(sit_d
     desk.tab_to(desk.button("people.enrol_button"))
     desk.press("Enter")
     expect(desk.says("people.done.enrolled", count=1)).to_be_visible()
+
+
+def test_a_list_with_errors_is_looked_at_first_and_its_good_lines_taken_in(sit_down: OpenDesk, tmp_path: Path) -> None:
+    desk = sit_down(Role.SUPERVISOR)
+    number = uuid.uuid4().int % 1_000
+    people = [f"나은별{number},010-3{number:03}-{line:04},ko" for line in range(30)]
+    people[3] = f"나은별{number},010-7,ko"  # a number that is none
+    people[7] = f",010-3{number:03}-9999,ko"  # nobody
+    file = tmp_path / "people.csv"
+    file.write_text("name,phone,language\n" + "\n".join(people))
+    desk.go("/people/import")
+    desk.page.locator("#file").set_input_files(file)
+    desk.page.locator("#country").select_option("KR")
+    desk.button("people.upload.check").click()
+    expect(desk.says("people.upload.found", ok=28, known=0, wrong=2)).to_be_visible()
+    expect(desk.page.locator("table .error")).to_have_count(2)
+    desk.go("/people?order=newest")
+    expect(desk.page.get_by_text(f"나은별{number}")).to_have_count(0)
+
+    desk.page.go_back()
+    desk.button("people.upload.confirm", count=28).click()
+    expect(desk.says("people.upload.result", added=28, known=0, changed=0, wrong=2)).to_be_visible()
+    with desk.page.expect_download() as download:
+        desk.link("people.upload.rejected", count=2).click()
+    rejected = download.value.path().read_text("utf-8-sig").splitlines()
+    assert len(rejected) == 3
+    assert "010-7" in rejected[1]
+    desk.go("/people?order=newest")
+    expect(desk.page.get_by_text(f"나은별{number}").first).to_be_visible()
+
+
+def test_a_pause_shows_in_the_plan_until_it_ends(sit_down: OpenDesk, office: Office) -> None:
+    desk = sit_down(Role.SUPERVISOR)
+    person = office.cases()[-1]
+    desk.go(f"/recipients/{person.recipient_id}")
+    name = desk.page.locator("h1").inner_text()
+    desk.button("recipient.pause").click()
+    expect(desk.page.get_by_text(desk.words("recipient.paused"), exact=True).first).to_be_visible()
+    desk.go("/plan?only=paused")
+    expect(desk.page.get_by_role("rowheader", name=name)).to_be_visible()
+    desk.go(f"/recipients/{person.recipient_id}")
+    desk.button("recipient.resume").click()
+    expect(desk.button("recipient.pause")).to_be_visible()
+    desk.go("/plan?only=paused")
+    expect(desk.page.get_by_role("rowheader", name=name)).to_have_count(0)
 
 
 def test_what_was_typed_outlives_the_session(sit_down: OpenDesk, office: Office) -> None:

@@ -27,10 +27,25 @@ SCREENS: dict[str, Callable[[Office], str]] = {
     "people": lambda office: "/people",
     "person": lambda office: f"/people/{office.troubled.recipient_id}",
     "person_new": lambda office: "/people/add",
+    "people_import": lambda office: "/people/import",
+    "person_opt_out": lambda office: f"/people/{office.troubled.recipient_id}/opt-out",
+    "campaigns": lambda office: "/campaigns",
+    "campaign": lambda office: f"/campaigns/{office.campaign}",
+    "campaign_new": lambda office: "/campaigns/add",
+    "campaign_edit": lambda office: f"/campaigns/{office.campaign}/edit",
+    "plan": lambda office: "/plan",
+    "downloads": lambda office: "/downloads",
     "account": lambda office: "/account",
     "account_password": lambda office: "/account/password",
     "account_second_factor": lambda office: "/account/second-factor",
     "admin": lambda office: "/admin",
+    "admin_user": lambda office: f"/admin/users/{office.viewer(Role.VIEWER).user_id}",
+    "admin_escalation": lambda office: "/admin/escalation",
+    "admin_audit": lambda office: "/admin/audit",
+    "admin_health": lambda office: "/admin/health",
+    "admin_retention": lambda office: "/admin/retention",
+    "admin_api_tokens": lambda office: "/admin/api-tokens",
+    "api": lambda office: "/api/docs",
     "not_found": lambda office: "/calls/00000000-0000-4000-8000-000000000000",
 }
 
@@ -40,7 +55,9 @@ def test_a_screen_can_be_used_by_everybody(
     screen: str, sit_down: OpenDesk, office: Office, language: Language, pictures: Path
 ) -> None:
     desk = sit_down(Role.ADMIN)
-    desk.page.goto(SCREENS[screen](office))
+    answer = desk.page.goto(SCREENS[screen](office))
+    assert answer is not None
+    assert answer.status == (404 if screen == "not_found" else 200)
     looked_at(desk, f"{screen}.{language}", pictures)
 
 

@@ -23,7 +23,8 @@ NO_WORD = re.compile(
 KEY = r"[a-z][a-z0-9_]*\.[a-z0-9_.-]*"
 # What Koreans write in Latin letters too: names of products and formats, and commands.
 MEANT = frozenset(
-    "CareCall AI API CSV Excel FHIR FreeOTP Google JSON Microsoft Authenticator OpenAPI PDF QR R4 UTC YAML ZIP MB GiB".split()  # noqa: SIM905
+    """CareCall AI API CSV Excel FHIR FreeOTP GiB Google JSON MB Microsoft Authenticator OpenAPI PDF QR R4 UTC YAML
+    ZIP""".split()  # noqa: SIM905
 )
 
 
