@@ -101,6 +101,10 @@ def configure(level: str = "INFO", log_format: LogFormat = LogFormat.AUTO) -> No
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # a server that was set up by itself writes past us
+        server = logging.getLogger(name)
+        server.handlers.clear()
+        server.propagate = True
     dbos = logging.getLogger("dbos")  # it gives itself a handler unless it has one
     dbos.handlers[:] = [handler]
     dbos.propagate = False
