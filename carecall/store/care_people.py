@@ -179,8 +179,11 @@ class CarePeople(Repository):
         now = self._database.now()
         today = now.astimezone(ZoneInfo(viewer.time_zone)).date()
         key, rising = _key(wanted)
-        conditions = self._conditions(wanted)
-        ids = scoped(_with_day(select(RecipientRow.id, key.label("key")), today), viewer).where(*conditions)
+        conditions = self._conditions(viewer, wanted, today)
+        keys: Any = select(RecipientRow.id, key.label("key"))
+        if wanted.order is Order.PRESSING:
+            keys = _with_day(keys, today)
+        ids = scoped(keys, viewer).where(*conditions)
         if wanted.after:
             value, after = _from_mark(wanted.after, wanted.order)
             ahead, recipient_id = (key > value, col(RecipientRow.id) > after)
@@ -188,7 +191,7 @@ class CarePeople(Repository):
                 ahead, recipient_id = (key < value, col(RecipientRow.id) < after)
             ids = ids.where(or_(ahead, and_(key == value, recipient_id)))
         order = (key.asc(), col(RecipientRow.id).asc()) if rising else (key.desc(), col(RecipientRow.id).desc())
-        counted = scoped(_with_day(select(func.count(col(RecipientRow.id))), today), viewer).where(*conditions)
+        counted = scoped(select(func.count(col(RecipientRow.id))), viewer).where(*conditions)
         with self._database.reading() as session:
             found = session.exec(ids.order_by(*order).limit(PAGE + 1)).all()
             shown = [recipient_id for recipient_id, _ in found[:PAGE]]
@@ -410,7 +413,7 @@ class CarePeople(Repository):
             remember(session, self._database, recipient_id, viewer, HistoryKind.OPTED_OUT)
             return True
 
-    def _conditions(self, wanted: Wanted) -> list[ColumnElement[bool]]:
+    def _conditions(self, viewer: Viewer, wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
         cipher = self._database.cipher
         if wanted.name or wanted.numbers:
@@ -420,7 +423,8 @@ class CarePeople(Repository):
         if wanted.campaign_id is not None:
             conditions.append(_has(col(EnrollmentRow.campaign_id) == wanted.campaign_id, _active()))
         if wanted.state is not None:
-            conditions.append(col(DayRow.state) == wanted.state)
+            days = scoped(select(DayRow.recipient_id), viewer).where(DayRow.day == today, DayRow.state == wanted.state)
+            conditions.append(col(RecipientRow.id).in_(days))
         match wanted.called:
             case Called.CALLED:
                 unhindered = col(EnrollmentRow.consent_at).is_not(None), col(EnrollmentRow.paused).is_(False)
