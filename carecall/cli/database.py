@@ -23,7 +23,8 @@ def upgrade() -> None:
     """Migrate the database to this version of CareCall; makes it when there is none."""
     from carecall.store.facade import upgrade_database
 
-    before, after = upgrade_database(settings().database)
+    effective = settings()
+    before, after = upgrade_database(effective.database, effective.secret_key.get_secret_value())
     typer.echo(f"{before or 'empty'} → {after}" if before != after else f"{after}: nothing to do")
 
 

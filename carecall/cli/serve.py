@@ -44,7 +44,7 @@ def up(port: Port = None) -> None:
     effective = settings()
     for name in model_files.needed(effective):
         model_files.store(effective.models_dir).ensure(name)
-    upgrade_database(effective.database)
+    upgrade_database(effective.database, effective.secret_key.get_secret_value())
     try:
         TwilioDialer(effective)
     except SettingsError as error:

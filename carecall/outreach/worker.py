@@ -123,6 +123,7 @@ class Worker:
         if began >= self._forget_at:
             self._forget_at = began + _FORGET_EVERY_S
             await self._queue.forget(datetime.now(UTC) - _REMEMBERED)
+            await store.run(store.news.forget)
         _tick.record(loop.time() - began)
 
     def _room(self) -> int:

@@ -93,10 +93,35 @@ class Days(Repository):
                 query = query.where(col(RecipientRow.id) > after)
             recipients = session.exec(query).all()
             for recipient in recipients:
-                days = {local_day(moment, recipient.time_zone): moment for moment in _moments(session, recipient.id)}
-                for moment in days.values():
-                    tell_day(session, recipient.id, moment)
+                _tell_all(session, recipient)
             return recipients[-1].id if recipients else None
+
+    def tell_untold(self, *, at_once: int = 100) -> int:
+        """Writes all days of those who were spoken to and have none, as before days were kept. Gives their number."""
+        people = self._untold()
+        for first in range(0, len(people), at_once):
+            with self._database.writing() as session:
+                some = select(RecipientRow).where(col(RecipientRow.id).in_(people[first : first + at_once]))
+                for recipient in session.exec(some).all():
+                    _tell_all(session, recipient)
+        return len(people)
+
+    def _untold(self) -> Sequence[uuid.UUID]:
+        spoken_to = (
+            select(EnrollmentRow.id)
+            .join(AttemptRow, col(AttemptRow.enrollment_id) == EnrollmentRow.id)
+            .join(ReportRow, col(ReportRow.attempt_id) == AttemptRow.id)
+            .where(EnrollmentRow.recipient_id == RecipientRow.id, col(ReportRow.outcome).in_(_SPOKEN_TO))
+        )
+        with self._database.reading() as session:
+            day = select(DayRow.recipient_id).where(DayRow.recipient_id == RecipientRow.id)
+            return session.exec(select(RecipientRow.id).where(~day.exists(), spoken_to.exists())).all()
+
+
+def _tell_all(session: Session, recipient: RecipientRow) -> None:
+    days = {local_day(moment, recipient.time_zone): moment for moment in _moments(session, recipient.id)}
+    for moment in days.values():
+        tell_day(session, recipient.id, moment)
 
 
 def _moments(session: Session, recipient_id: uuid.UUID) -> list[datetime]:

@@ -186,10 +186,16 @@ class CallJournal:
                     raise
 
 
-def upgrade_database(url: str) -> tuple[str | None, str]:
-    """Migrates the database to the newest revision. Gives the revisions before and after. Raises StoreError."""
-    database = Database(url, Cipher(""), _utc_now)
+def upgrade_database(url: str, secret: str = "") -> tuple[str | None, str]:
+    """Migrates the database to the newest revision, and writes the days of calls from before days were kept.
+
+    Gives the revisions before and after. Raises StoreError.
+    """
+    database = Database(url, Cipher(secret), _utc_now)
     try:
-        return database.upgrade()
+        revisions = database.upgrade()
+        if people := Days(database).tell_untold():
+            logger.info("the days of %d people from before days were kept are written", people)
+        return revisions
     finally:
         database.close()

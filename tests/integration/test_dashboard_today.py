@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from dashboard_office import Dialog, Office
 from sqlalchemy import event
+from sqlmodel import select
 
 from carecall.dashboard.words import catalog
 from carecall.domain.attempt import AttemptState
@@ -18,6 +19,7 @@ from carecall.domain.triage import Alert, Urgency
 from carecall.domain.viewer import Role
 from carecall.store.care_today import Filters, Whose
 from carecall.store.days import local_day
+from carecall.store.facade import upgrade_database
 from carecall.store.tables import DayRow, DayState, Resolution, SlotRow, SlotState
 
 
@@ -214,6 +216,16 @@ class TestDays:
         while (after := office.store.days.tell_days(after=after, limit=2)) is not None:
             pass
         assert _states(office) == before
+
+    async def test_an_older_database_gets_its_days_once_when_it_is_upgraded(self, office: Office) -> None:
+        before = _states(office)
+        with office.store._database.writing() as session:
+            for row in session.exec(select(DayRow)):
+                session.delete(row)
+        secret = office.settings.secret_key.get_secret_value()
+        upgrade_database(office.settings.database, secret)
+        assert _states(office) == before
+        assert office.store.days.tell_untold() == 0
 
 
 def _states(office: Office) -> dict[Any, DayState]:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import update
 from sqlmodel import SQLModel, select
 
 from carecall.dialog.files import find_dialog
@@ -34,7 +35,7 @@ from carecall.outreach.worker import Worker, running_worker
 from carecall.settings import Settings
 from carecall.store import Store
 from carecall.store.attempts import DialogIdentity
-from carecall.store.tables import AttemptRow, ConsentSource, SlotRow, SlotState, TaskRow
+from carecall.store.tables import AttemptRow, ConsentSource, NewsRow, SlotRow, SlotState, TaskRow
 
 Row = TypeVar("Row", bound=SQLModel)
 
@@ -553,3 +554,17 @@ async def test_a_worker_that_was_killed_is_taken_over_by_another(world: World, t
     async with world.worker():
         assert (await world.until_closed(15)).state is SlotState.REACHED
     assert [attempt.failure for attempt in world.attempts()] == [CallFailure.NOT_PLACED, None]
+
+
+async def test_news_that_no_screen_waits_for_are_let_go_of(world: World) -> None:
+    world.person("talk")
+    async with world.worker():
+        await world.until_closed()
+    long_ago = datetime.now(UTC) - timedelta(hours=2)
+    with world.store._database.writing() as session:
+        session.connection().execute(update(NewsRow).values(at=long_ago))
+    newest = world.store.news.newest()
+    assert len(world.store.news.after(0)) > 1
+    async with world.worker():
+        await world.until(lambda: len(world.store.news.after(0)) == 1)
+    assert world.store.news.newest() == newest
