@@ -27,6 +27,7 @@ from sqlmodel import Session, col, select
 import carecall.simulation.bulk
 import carecall.simulation.dashboard_seed
 from carecall.domain.viewer import Role
+from carecall.exchange.lists import Listing
 from carecall.simulation.dashboard_seed import PASSWORD, Size, address, seed_dashboard
 from carecall.simulation.dashboard_server import SECRET, running_dashboard
 from carecall.simulation.progress import Progress
@@ -147,6 +148,35 @@ def _looks(url: str, client: httpx.Client) -> Iterator[Look]:
     yield Look("recipient", [f"/recipients/{each}" for each in people])
     yield Look("recipient, history", [f"/recipients/{each}/history" for each in people])
     yield Look("call", [f"/calls/{each}" for each in calls])
+    yield Look("campaigns", ["/campaigns"])
+    yield Look("campaign", [f"/campaigns/{each}" for each in campaigns])
+    yield Look("plan of a day", [f"/campaigns/{each}/plan" for each in campaigns] + ["/plan", "/plan?only=no_consent"])
+    yield Look("users", ["/admin"])
+    yield Look("health", ["/admin/health"])
+    entries = ("", "?action=recipient.viewed", f"?subject=recipient:{people[0]}", "?since=2026-05-01")
+    yield Look("audit trail", [f"/admin/audit{each}" for each in entries])
+    exports = [f"/downloads/list?what={what}&format=csv&from=2026-04-04&to=2026-05-04" for what in Listing]
+    yield Look("export, first byte", exports, stream=True)
+    yield Look("transcript", [f"/calls/{each}/transcript.txt" for each in calls])
+    yield Look("FHIR bundle of a person", [f"/recipients/{each}/fhir" for each in people])
+    by_token = {"Authorization": f"Bearer {_token(client)}"}
+    api = (
+        f"Patient/{people[0]}",
+        "Patient?_count=50",
+        "QuestionnaireResponse?_count=20",
+        f"Observation?patient={people[0]}",
+    )
+    yield Look("API, FHIR", [f"/api/fhir/{each}" for each in api], headers=by_token)
+    yield Look("API, alerts", ["/api/alerts"], headers=by_token)
+
+
+def _token(client: httpx.Client) -> str:
+    """A new one of the interface for other systems."""
+    page = client.post("/admin/api-tokens", data={"name": f"Measuring {uuid.uuid4().hex[:8]}"})
+    found = re.search(r"<code>([^<\s]{20,})</code>", page.text)
+    if found is None:
+        raise SystemExit(f"no token was given out ({page.status_code})")
+    return found[1]
 
 
 def _people(session: Session) -> list[uuid.UUID]:

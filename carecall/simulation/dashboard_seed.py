@@ -69,6 +69,7 @@ from carecall.store.tables import (
 PASSWORD = "open the office at nine"  # of every user: a seeded database is for measuring and looking
 ZONE = "Asia/Seoul"
 TOWNS = ("Hanbit", "Saebyeok")  # most people live in the first
+_IN_KOREAN = {"Hanbit": "한빛동", "Saebyeok": "새벽동"}
 _OF_THE_SECOND = 10  # one person in so many lives in the second
 _DIALS_A_CHECK = 1.09
 _UNREACHED = 0.02  # share of the checks that end with a human; today's is higher where few people are to leave as
@@ -308,7 +309,7 @@ class _Seeding:
                 CampaignRow,
                 id=campaign,
                 organisation_id=town.id,
-                name=f"{name} {group + 1}",
+                name=f"{_IN_KOREAN[name]} 안부 전화 {group + 1}",
                 dialog="wellbeing",
                 starts_on=began.date(),
                 schedule=dump_schedule(Schedule(times=_TIMES, weekdays=self._weekdays(group))),
