@@ -7,8 +7,9 @@ import pytest
 
 def test_a_leaked_task_fails_the_test(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
-    conftest = Path(__file__).parents[1] / "conftest.py"
-    pytester.makeconftest(conftest.read_text())
+    tests = Path(__file__).parents[1]
+    pytester.makeconftest((tests / "conftest.py").read_text())
+    pytester.makepyfile(databases=(tests / "databases.py").read_text())
     pytester.makepyfile(
         """
         import asyncio
