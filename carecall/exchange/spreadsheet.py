@@ -56,12 +56,12 @@ def csv_pieces(sheet: Sheet, zone: ZoneInfo) -> Iterator[bytes]:
     text.write(_MARK)
     writer = csv.writer(text)
     writer.writerow(sheet.heading)
+    yield text.getvalue().encode("utf-8")  # at once, so that the browser knows that something comes
     for rows in _batches(sheet.rows):
-        writer.writerows([_text(cell, zone) for cell in row] for row in rows)
-        yield text.getvalue().encode("utf-8", "replace")
         text.seek(0)
         text.truncate()
-    yield text.getvalue().encode("utf-8")
+        writer.writerows([_text(cell, zone) for cell in row] for row in rows)
+        yield text.getvalue().encode("utf-8", "replace")
 
 
 def _batches(rows: Iterable[Sequence[Cell]]) -> Iterator[list[Sequence[Cell]]]:
