@@ -28,8 +28,8 @@ import carecall.simulation.bulk
 import carecall.simulation.dashboard_seed
 from carecall.domain.viewer import Role
 from carecall.exchange.lists import Listing
-from carecall.simulation.dashboard_seed import PASSWORD, Size, address, seed_dashboard
-from carecall.simulation.dashboard_server import SECRET, running_dashboard
+from carecall.simulation.dashboard_seed import PASSWORD, SECRET, Size, address, seed_dashboard
+from carecall.simulation.dashboard_server import running_dashboard
 from carecall.simulation.progress import Progress
 from carecall.simulation.throwaway_postgres import throwaway_postgres
 from carecall.store.engine import Database, newest_revision

@@ -134,3 +134,8 @@ def _show(console: Console, call: "VoiceResult", effective: Settings) -> None:
     console.print(
         "\nNext: 'carecall chat wellbeing.en' to talk to it yourself, 'carecall simulate scenarios/' for more calls."
     )
+    host = f"[{effective.host}]" if ":" in effective.host else effective.host
+    address = f"http://{host}:{effective.port}/calls/{call.attempt_id}"
+    console.print("\n[bold]See this call in the dashboard[/], with each finding beside its sentence:")
+    console.print("  carecall user add you@example.org --role admin    (once; asks for a password)", highlight=False)
+    console.print(f"  carecall up                                       then open {address}", highlight=False)

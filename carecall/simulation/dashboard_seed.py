@@ -67,6 +67,7 @@ from carecall.store.tables import (
 )
 
 PASSWORD = "open the office at nine"  # of every user: a seeded database is for measuring and looking
+SECRET = "a key for databases that are made to be looked at"  # unless CARECALL_SECRET_KEY names another
 ZONE = "Asia/Seoul"
 TOWNS = ("Hanbit", "Saebyeok")  # most people live in the first
 _IN_KOREAN = {"Hanbit": "한빛동", "Saebyeok": "새벽동"}
@@ -74,6 +75,7 @@ _OF_THE_SECOND = 10  # one person in so many lives in the second
 _DIALS_A_CHECK = 1.09
 _UNREACHED = 0.02  # share of the checks that end with a human; today's is higher where few people are to leave as
 _CONCERN = 0.03  # many tasks as asked for, and so is the share of the talks that raise an alert
+_AT_MOST = 0.4  # of both
 _TIMES = (time(10),)
 _SURNAMES = "김이박최정강조윤장임한오서신권황안송류홍"
 _SYLLABLES = "영숙정순자옥희경미선명복덕춘금만길수용철상기종태분남"
@@ -256,8 +258,8 @@ class _Seeding:
         for done, (day, group) in enumerate(days):
             if day == self._today:
                 called = max(1, sum(person.called for person in self._people[group]))
-                self._unreached = max(_UNREACHED, 1.5 * self._size.tasks / called)
-                self._concerned = max(_CONCERN, 1.5 * self._size.alerts / called)
+                self._unreached = min(_AT_MOST, max(_UNREACHED, 1.5 * self._size.tasks / called))
+                self._concerned = min(_AT_MOST, max(_CONCERN, 1.5 * self._size.alerts / called))
             for person in self._people[group]:
                 self._check(person, day)
             yield (done + 1) / len(days)
@@ -635,7 +637,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     at = given.at or last_afternoon(datetime.now(UTC))
     size = Size(given.recipients, given.calls, given.detailed_days)
-    secret = settings().secret_key.get_secret_value()
+    secret = settings().secret_key.get_secret_value() or SECRET
     progress = Progress()
     try:
         made = seed_dashboard(given.database, size, at=at, secret=secret, seed=given.seed, progress=progress)
@@ -646,10 +648,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.as_json:
         typer.echo(json.dumps({"at": at.isoformat(), "rows": made.rows, "calls": made.calls, "seconds": made.seconds}))
         return
+    behind = round((datetime.now(UTC) - at).total_seconds())
     typer.echo(
         f"{made.recipients:,} recipients, {made.calls:,} calls ({made.details:,} with turns and findings), "
         f"{made.alerts} open alerts, {made.tasks} open tasks: {made.rows:,} rows in {made.seconds:.0f} s.\n"
-        f"The last call was before {at.isoformat()}. Users: {address(Role.ADMIN)} and so on, password: {PASSWORD}"
+        f"The clock stands at {at.isoformat()}. To look at it on http://127.0.0.1:8090:\n"
+        f"  python -m carecall.simulation.dashboard_server --database {given.database} --behind {behind}\n"
+        f"Sign in as {address(Role.ADMIN, Language.ENGLISH)}, {address(Role.CARE_WORKER)} and so on: {PASSWORD}"
     )
 
 

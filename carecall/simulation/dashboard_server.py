@@ -22,11 +22,11 @@ from pydantic import SecretStr
 from carecall.dashboard.router import add_dashboard
 from carecall.errors import SimulationError
 from carecall.settings import settings
+from carecall.simulation.dashboard_seed import SECRET
 from carecall.simulation.fleet import free_port
 from carecall.store.facade import Store
 
 _READY_WITHIN_S = 60.0
-SECRET = "a key for databases that are made to be looked at"
 
 
 def clock(behind: timedelta) -> Callable[[], datetime]:
@@ -36,11 +36,12 @@ def clock(behind: timedelta) -> Callable[[], datetime]:
 
 def dashboard_app(url: str, behind: timedelta, data_dir: Path) -> FastAPI:
     """The application with the dashboard's routes only."""
+    secret = settings().secret_key.get_secret_value() or SECRET
     effective = settings().model_copy(
-        update={"database_url": url, "secret_key": SecretStr(SECRET), "data_dir": data_dir}
+        update={"database_url": url, "secret_key": SecretStr(secret), "data_dir": data_dir}
     )
     app = FastAPI(docs_url=None, redoc_url=None)
-    add_dashboard(app, effective, Store.open(url, secret=SECRET, clock=clock(behind)))
+    add_dashboard(app, effective, Store.open(url, secret=secret, clock=clock(behind)))
     return app
 
 

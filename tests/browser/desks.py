@@ -24,8 +24,8 @@ from carecall.domain.language import Language
 from carecall.domain.report import Outcome, Report
 from carecall.domain.viewer import Role, Viewer
 from carecall.settings import settings
-from carecall.simulation.dashboard_seed import Size, address, last_afternoon, seed_dashboard
-from carecall.simulation.dashboard_server import SECRET, DashboardProcess, clock, running_dashboard
+from carecall.simulation.dashboard_seed import SECRET, Size, address, last_afternoon, seed_dashboard
+from carecall.simulation.dashboard_server import DashboardProcess, clock, running_dashboard
 from carecall.store import Store
 from carecall.store.engine import Database
 from carecall.store.personal import Cipher
