@@ -5,11 +5,13 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from fastapi import FastAPI, Response
 
 from carecall import __version__, call_memory
+from carecall.browser_calls import BrowserCalls
 from carecall.dashboard.router import Ports, add_dashboard
 from carecall.dialog import bounds
 from carecall.dialog.definition import Dialog, RedFlag
@@ -30,6 +32,7 @@ from carecall.speech.factory import Speech
 from carecall.speech.phrases import PhraseCache
 from carecall.store import Store
 from carecall.voice import turn_taking
+from carecall.voice.browser_line import browser_calls_possible
 from telephony.addresses import stream_url
 from telephony.admission import Gate
 from telephony.dialer import TwilioDialer
@@ -80,6 +83,7 @@ class Program:
             self.language_model,
             self.shared_lines,
         )
+        self.browser_calls = BrowserCalls(self.store, self.gate, self.calls, partial(find_dialog, settings.dialogs_dir))
         self._messages: set[asyncio.Task[None]] = set()
 
     def load(self) -> None:
@@ -210,6 +214,7 @@ class Program:
         """Ends everything that runs; calls whose line is gone are left to be taken up again."""
         if self.worker is not None:
             await self.worker.close()
+        await self.browser_calls.close()
         await self.calls.close()
         for task in self._messages:
             task.cancel()
@@ -298,7 +303,11 @@ def create_app(settings: Settings, worker: bool = False) -> FastAPI:
         app,
         settings,
         store,
-        Ports(calls_held=lambda: len(program.calls), phrases_missing=lambda: program.phrases_missing),
+        Ports(
+            calls_held=lambda: len(program.calls),
+            phrases_missing=lambda: program.phrases_missing,
+            talk=program.browser_calls.begin if browser_calls_possible() else None,
+        ),
     )
 
     @app.get("/health/live", include_in_schema=False)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from opentelemetry import metrics
+from pipecat.transports.base_transport import BaseTransport
 
 from carecall import call_memory
 from carecall.dialog.definition import Dialog, RedFlag
@@ -90,11 +91,15 @@ class HeldCalls:
         return len(self._talks)
 
     async def hold(self, stream: MediaStream) -> None:
-        """Holds the call of an admitted media stream until the stream is over.
+        """Holds the call of an admitted media stream until the stream is over."""
+        await self.hold_line(stream.attempt_id, telephone_transport(stream), stopped=lambda: stream.websocket.stopped)
 
-        A call that had another stream before goes on where it stood, whichever process held it.
+    async def hold_line(self, attempt_id: uuid.UUID, line: BaseTransport, *, stopped: Callable[[], bool]) -> None:
+        """Holds a call on any line until that is down; ``stopped`` tells then whether it was hung up, or dropped.
+
+        A call that had another line before goes on where it stood, whichever process held it.
         """
-        store, attempt_id = self._store, stream.attempt_id
+        store = self._store
         if earlier := self._talks.get(attempt_id):
             earlier.end.set()  # its line is down, which has not been noticed yet
             await earlier.line_is_down.wait()
@@ -115,7 +120,7 @@ class HeldCalls:
         own = [line for line in talk.manager.vetted_lines() if line not in shared]
         try:
             latencies = await hold_call(
-                telephone_transport(stream),
+                line,
                 talk.manager,
                 self._speech.stt(talk.dialog.language),
                 self._speech.tts(talk.dialog.language, keep=shared, ahead=own),
@@ -132,7 +137,7 @@ class HeldCalls:
             raise
         finally:
             _held.add(-1)
-            await asyncio.shield(self._line_down(talk, attempt, stopped=stream.websocket.stopped))
+            await asyncio.shield(self._line_down(talk, attempt, stopped=stopped()))
 
     async def end(self, attempt_id: uuid.UUID) -> None:
         """Closes the line of a call, if it is held here."""

@@ -23,6 +23,7 @@ from carecall.dashboard.security import Guard
 from carecall.dashboard.sessions import Sessions
 from carecall.dashboard.sign_in import add_sign_in
 from carecall.dashboard.static_files import add_static
+from carecall.dashboard.talk import Talk, add_talk
 from carecall.dashboard.today import add_today
 from carecall.dashboard.work import add_work
 from carecall.settings import Settings
@@ -35,6 +36,7 @@ class Ports:
 
     calls_held: Callable[[], int] | None = None
     phrases_missing: Callable[[], int | None] | None = None
+    talk: Talk | None = None  # by microphone
 
 
 def dashboard_router(
@@ -55,6 +57,7 @@ def dashboard_router(
     add_live(router, dashboard, live or Live(store))
     add_recipient(router, dashboard)
     add_call(router, dashboard)
+    add_talk(router, dashboard, ports.talk)
     add_people_upload(router, dashboard, sessions)
     add_people(router, dashboard)
     add_campaigns(router, dashboard)

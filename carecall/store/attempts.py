@@ -10,6 +10,7 @@ from carecall.domain.attempt import AttemptState, advance
 from carecall.domain.finding import Findings, Ternary
 from carecall.domain.language import Language
 from carecall.domain.report import Outcome, Report
+from carecall.domain.viewer import Viewer
 from carecall.errors import StoreError
 from carecall.store.audit import PROGRAM, note
 from carecall.store.calls import read_turns, the_attempt
@@ -18,7 +19,15 @@ from carecall.store.engine import Database, Repository
 from carecall.store.holder import alive
 from carecall.store.recipients import find, new_recipient
 from carecall.store.reports import read_alerts, read_report, write_report
-from carecall.store.tables import LIVE, AttemptRow, CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
+from carecall.store.tables import (
+    DEFAULT_ORGANISATION,
+    LIVE,
+    AttemptRow,
+    CampaignRow,
+    ConsentSource,
+    EnrollmentRow,
+    RecipientRow,
+)
 
 _SILENCE = timedelta(minutes=15)  # a holder on another host that wrote nothing for so long is gone; calls last minutes
 _OPTED_OUT = "This person asked not to be called any more."
@@ -52,21 +61,38 @@ class Attempts(Repository):
                 raise StoreError(f"There is no enrollment {enrollment_id}.")
             return self._plan(session, enrollment, dialog, slot_due, number).id
 
-    def ad_hoc(self, dialog: DialogIdentity, recipient_name: str, language: Language, phone: str = "") -> uuid.UUID:
+    def ad_hoc(
+        self,
+        dialog: DialogIdentity,
+        recipient_name: str,
+        language: Language,
+        phone: str = "",
+        *,
+        viewer: Viewer | None = None,
+    ) -> uuid.UUID:
         """A planned attempt outside of any schedule, for a demo, a chat or a test call.
 
-        The person is known again by name and number. By the name alone only while no call of theirs is open: two calls
-        at once are two people. Raises StoreError when the owner of the number wants no calls.
+        It belongs to the organisation of the viewer who asks for it; without one, to the default one. The person is
+        known again by name and number. By the name alone only while no call of theirs is open: two calls at once are
+        two people. Raises StoreError when the owner of the number wants no calls.
         """
         with self._database.writing() as session:
-            recipient = self._known(session, recipient_name, phone) or new_recipient(
-                self._database, recipient_name, phone, language
+            organisation_id = viewer.organisation_id if viewer else DEFAULT_ORGANISATION
+            recipient = self._known(session, organisation_id, recipient_name, phone) or new_recipient(
+                self._database, recipient_name, phone, language, organisation_id=organisation_id
             )
             session.add(recipient)
             name = f"Ad hoc: {dialog.id}"
+            if organisation_id != DEFAULT_ORGANISATION:
+                name += f" {organisation_id.hex}"  # a campaign's name is unique among all
             campaign = session.exec(select(CampaignRow).where(CampaignRow.name == name)).one_or_none()
             if campaign is None:
-                campaign = CampaignRow(name=name, dialog=dialog.id, starts_on=self._database.now().date())
+                campaign = CampaignRow(
+                    organisation_id=organisation_id,
+                    name=name,
+                    dialog=dialog.id,
+                    starts_on=self._database.now().date(),
+                )
                 session.add(campaign)
             enrollment = session.exec(
                 select(EnrollmentRow).where(
@@ -87,9 +113,12 @@ class Attempts(Repository):
                 )
                 session.add(enrollment)
             session.flush()
-            return self._plan(session, enrollment, dialog, None, 1).id
+            attempt = self._plan(session, enrollment, dialog, None, 1)
+            if viewer:
+                note(session, self._database, str(viewer.user_id), "call.tried", f"attempt:{attempt.id}")
+            return attempt.id
 
-    def _known(self, session: Session, name: str, phone: str) -> RecipientRow | None:
+    def _known(self, session: Session, organisation_id: uuid.UUID, name: str, phone: str) -> RecipientRow | None:
         if phone:
             opted_out = (
                 select(EnrollmentRow.id)
@@ -105,7 +134,8 @@ class Attempts(Repository):
             open_call = select(AttemptRow.id).where(
                 AttemptRow.recipient_id == recipient.id, col(AttemptRow.ended_at).is_(None)
             )
-            if phone or session.exec(open_call).first() is None:
+            ours = recipient.organisation_id == organisation_id
+            if ours and (phone or session.exec(open_call).first() is None):
                 return recipient
         return None
 
