@@ -37,7 +37,7 @@ up: models ## Run CareCall on this machine
 test: models ## Run all tests but those in the browser
 	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
 
-browser: $(DONE)/venv $(DONE)/chromium ## Go through the dashboard in Chromium; pictures of every screen are left in build/screenshots
+browser: models $(DONE)/chromium ## Go through the dashboard in Chromium; pictures of every screen are left in build/screenshots
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(DONE)/venv ## Check format, style, types and the direction of imports
