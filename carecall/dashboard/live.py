@@ -60,6 +60,7 @@ class Live:
         self._every_s = every_s
         self._listeners: set[Listener] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._began = asyncio.Event()
         self._streams: Counter[UUID] = Counter()
         self.closed = False
 
@@ -80,7 +81,8 @@ class Live:
         self._listeners.add(listener)
         self._streams[viewer.user_id] += 1
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look(), name="dashboard-news")
+            self._began = asyncio.Event()
+            self._looking = asyncio.create_task(self._look(self._began), name="dashboard-news")
         try:
             yield listener
         finally:
@@ -90,7 +92,11 @@ class Live:
                 self._looking.cancel()
                 self._looking = None
 
-    async def _look(self) -> None:
+    async def began(self) -> None:
+        """Waits until it is looked for news: of whatever comes then, those who listen are told."""
+        await self._began.wait()
+
+    async def _look(self, began: asyncio.Event) -> None:
         last: int | None = None
         told: dict[int, None] = {}
         looks = 0
@@ -98,6 +104,7 @@ class Live:
             try:
                 if last is None:
                     last = await self._store.run(self._store.news.newest)
+                    began.set()
                 for news in await self._store.run(self._store.news.after, last):
                     last = max(last, news.id)
                     if news.id not in told:
@@ -160,6 +167,7 @@ async def _stream(
         return
     with live.listening(viewer) as listener:
         yield "retry: 1000\n\n"
+        await live.began()
         last = await store.run(store.news.newest)
         sent = set()
         if after.isdecimal() and len(after) < 19:

@@ -18,6 +18,7 @@ from carecall.domain.attempt import AttemptState
 from carecall.domain.triage import Alert, Urgency
 from carecall.domain.turn import Speaker, Turn
 from carecall.domain.viewer import Role, Viewer
+from carecall.store.news import News
 from carecall.store.tables import AlertRow, NewsRow
 
 _RAISE = """
@@ -223,3 +224,22 @@ async def test_old_news_are_let_go_of(office: Office) -> None:
     office.store.news.forget()
     with office.store._database.reading() as session:
         assert [row.id for row in session.exec(select(NewsRow))] == [newest]
+
+
+async def test_a_screen_is_told_of_what_comes_while_it_begins_to_listen(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _serving(office) as site:
+        call = site.call()
+        newest = office.store.news.newest()
+        look, raised = office.store.news.missed, []
+
+        def missed(viewer: Viewer, last: int) -> list[News] | None:
+            found = look(viewer, last)
+            raised.append(site.alert(call))  # too late for what was missed
+            return found
+
+        monkeypatch.setattr(office.store.news, "missed", missed)
+        async with site.mine(f"?after={newest}") as screen:
+            told = await screen.next()
+        assert (told.name, told.data) == ("alert", str(raised[0]))

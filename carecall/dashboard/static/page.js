@@ -40,6 +40,8 @@ async function signInHere(event) {
     if (answer.status === 204) {
       notice.textContent = form.dataset.done;
       dialog.close();
+      listen();
+      refreshSoon(0);
       return;
     }
     dialog.innerHTML = await answer.text();
@@ -48,6 +50,32 @@ async function signInHere(event) {
     notice.textContent = form.dataset.lost;
   }
 }
+
+// A list is fetched anew after the last of all news, also when they come while it is being fetched, and again when that failed.
+let refreshing = 0;
+
+function refreshSoon(milliseconds) {
+  refreshing ||= setTimeout(() => {
+    refreshing = 0;
+    const list = document.querySelector("[data-list]");
+    if (list) htmx.trigger(list, "refresh");
+  }, milliseconds);
+}
+
+for (const news of ["alert", "task", "attempt", "stale", "signed_out"]) document.addEventListener(news, () => refreshSoon(100));
+
+// A stream of news that could not be opened is opened later; one that was open opens itself again.
+function listen() {
+  const stream = document.querySelector("[hx-sse\\:connect]");
+  if (stream && !stream._htmx?.sse) htmx.ajax("GET", stream.getAttribute("hx-sse:connect"), { source: stream });
+}
+
+for (const failure of ["htmx:error", "htmx:response:error"])
+  document.addEventListener(failure, (event) => {
+    const source = event.detail.ctx?.sourceElement;
+    if (source?.matches("[data-list]")) refreshSoon(2000);
+    if (source?.hasAttribute("hx-sse:connect")) setTimeout(listen, 5000);
+  });
 
 // Who works by keyboard stays in their part of the page when what they were at is gone.
 let part = null;
