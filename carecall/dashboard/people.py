@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
 from carecall.dashboard.dashboard import Dashboard
+from carecall.dashboard.rights import add_rights
 from carecall.dashboard.words import Words
 from carecall.domain.enrollment import Due
 from carecall.domain.viewer import Role, Viewer
@@ -62,6 +63,7 @@ class Typed:
 
 
 def add_people(router: APIRouter, dashboard: Dashboard) -> None:
+    add_rights(router, dashboard)
     store, care = dashboard.store, dashboard.store.care
     Seeing = Annotated[Viewer, Depends(dashboard.needs(Role.VIEWER))]  # noqa: N806
     Working = Annotated[Viewer, Depends(dashboard.needs(Role.CARE_WORKER))]  # noqa: N806

@@ -31,8 +31,20 @@ _INTERNAL = frozenset(  # of the machinery, or of our staff
     }
 )
 _LEFT_OUT = frozenset({"stream_token", "alert_delivery"})  # tickets and messages between our own parts
-_IN_A_CALL = "This person is in a call now: try again when it has ended."
-_EMERGENCY = "An emergency of this person is open: resolve its alert first."
+
+
+class PersonInCall(StoreError):
+    """Nothing is erased while the person is in a call."""
+
+    def __init__(self) -> None:
+        super().__init__("This person is in a call now: try again when it has ended.")
+
+
+class EmergencyOpen(StoreError):
+    """Nothing is erased while somebody has to see to the person."""
+
+    def __init__(self) -> None:
+        super().__init__("An emergency of this person is open: resolve its alert first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class Rights(Repository):
     def erase(self, recipient_id: uuid.UUID, *, actor: str) -> Erased:
         """Deletes all that is kept of the person; of who opted out, the number stays. Cannot be undone.
 
-        Raises StoreNotFound, and StoreError while the person is in a call or an emergency of theirs is open.
+        Raises StoreNotFound; PersonInCall and EmergencyOpen while it cannot be.
         """
         with self._database.writing() as session:
             erased = _erase(session, self._database, _one(session, recipient_id), actor)
@@ -110,14 +122,14 @@ def _erase(session: Session, database: Database, person: RecipientRow, actor: st
     mine = _belongs(_table(AttemptRow), person.id)
     live = select(col(AttemptRow.id)).where(mine, col(AttemptRow.ended_at).is_(None), col(AttemptRow.state).in_(LIVE))
     if session.execute(live).first() is not None:
-        raise StoreError(_IN_A_CALL)
+        raise PersonInCall
     urgent = select(col(AlertRow.id)).where(
         _belongs(_table(AlertRow), person.id),
         col(AlertRow.urgency) == Urgency.EMERGENCY,
         col(AlertRow.settled_at).is_(None),
     )
     if session.execute(urgent).first() is not None:
-        raise StoreError(_EMERGENCY)
+        raise EmergencyOpen
     recordings = [file for _, file in _recordings(session, person.id)]
     opted_out = col(EnrollmentRow.opted_out_at).is_not(None)
     of_person = col(EnrollmentRow.recipient_id) == person.id
