@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
-from databases import empty_database
+from databases import FilledDatabase
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlalchemy import make_url, update
+from sqlalchemy import update
 from sqlmodel import col, select
 
 from carecall.dashboard.passwords import hash_password
@@ -130,38 +130,29 @@ class Office:
 async def open_office(folder: Path, ports: Ports | None = None, **settings: object) -> AsyncIterator[Office]:
     """Two organisations in one database behind the application; ours has a signed-in browser for each role."""
     clock = Clock()
-    with empty_database(folder) as url:
-        ours, others = _two_organisations(url, clock)
-        with Store.open(url, secret=_SECRET, clock=clock) as store:
-            given = {"database_url": url, "data_dir": folder / "data", "secret_key": SecretStr(_SECRET), **settings}
-            effective = Settings(**given)  # type: ignore[arg-type]
-            app = FastAPI(openapi_url=None)
-            add_dashboard(app, effective, store, ports)
-            office = Office(store, effective, clock, app, ours, others)
-            async with AsyncExitStack() as stack:
-                for role, viewer in ours.users.items():
-                    office.clients[role] = await stack.enter_async_context(office.signed_in(viewer))
-                yield office
+    with _filled.copy(folder) as (url, (ours, others)), Store.open(url, secret=_SECRET, clock=clock) as store:
+        given = {"database_url": url, "data_dir": folder / "data", "secret_key": SecretStr(_SECRET), **settings}
+        effective = Settings(**given)  # type: ignore[arg-type]
+        app = FastAPI(openapi_url=None)
+        add_dashboard(app, effective, store, ports)
+        office = Office(store, effective, clock, app, ours, others)
+        async with AsyncExitStack() as stack:
+            for role, viewer in ours.users.items():
+                office.clients[role] = await stack.enter_async_context(office.signed_in(viewer))
+            yield office
 
 
-_kept: list[tuple[bytes, People, People]] = []  # the SQLite file as it is when everything is in it, made once
-
-
-def _two_organisations(url: str, clock: Clock) -> tuple[People, People]:
+def _two_organisations(url: str) -> tuple[People, People]:
     """Puts both into the empty database."""
-    file = Path(make_url(url).database or "") if url.startswith("sqlite") else None
-    if file is not None and _kept:
-        content, ours, others = _kept[0]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        return ours, others
+    clock = Clock()
     with Store.open(url, secret=_SECRET, upgrade=True, clock=clock) as store:
         ours = _people(store, clock, DEFAULT_ORGANISATION, ("김영자", "이순자", "박정호"), "Seniors", "here.test")
         next_door = store.users.add_organisation("The town next door")
         others = _people(store, clock, next_door, ("최옥순", "정말례", "한기수"), "Neighbours", "there.test")
-    if file is not None:
-        _kept.append((file.read_bytes(), ours, others))
     return ours, others
+
+
+_filled = FilledDatabase(_two_organisations)
 
 
 def _people(
