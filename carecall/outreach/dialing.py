@@ -56,7 +56,7 @@ class Pace:
     request_s: float = 10.0  # the dialer's deadline
     fence_s: float = 5.0  # later than so after its reserved moment a call is not made
     find_again_s: float = 5.0  # the provider's list may lag behind
-    quiet_s: float = 30.0  # without news of a call; then the provider is asked
+    quiet_s: float = 20.0  # without news of a call; then the provider is asked
     orphan_s: float = 5.0  # the same for a call whose holder is gone
     report_s: float = 30.0  # for the report, after the telephone call is over
     linger_s: float = 30.0  # a call may last so long after its talk; then it is ended
