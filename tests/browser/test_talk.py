@@ -1,4 +1,4 @@
-"""A test call in Chromium, whose microphone hears a synthetic voice: the real server talks to it and shows the words."""
+"""A test call in Chromium, whose microphone hears a synthetic voice: the real server answers, in words that show."""
 
 import re
 import wave
