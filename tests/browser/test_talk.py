@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from desks import find_chromium
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Playwright, expect
 from pydantic import SecretStr
 
 from carecall.dashboard.passwords import hash_password
@@ -37,7 +37,7 @@ def spoken(file: Path) -> Path:
     return file
 
 
-def test_a_call_by_microphone_is_answered_shown_and_hung_up(tmp_path: Path) -> None:
+def test_a_call_by_microphone_is_answered_shown_and_hung_up(playwright: Playwright, tmp_path: Path) -> None:
     url, words = f"sqlite:///{tmp_path}/program.sqlite3", Words(Language.ENGLISH)
     upgrade_database(url)
     settings = Settings(data_dir=tmp_path, database_url=url, llm="none", secret_key=SecretStr("a key"))
@@ -54,7 +54,6 @@ def test_a_call_by_microphone_is_answered_shown_and_hung_up(tmp_path: Path) -> N
     ]
     with (
         running_server(settings, CARECALL_SECRET_KEY="a key") as server,
-        sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=find_chromium(), args=options) as browser,
     ):
         address = f"http://127.0.0.1:{server.settings.port}"
