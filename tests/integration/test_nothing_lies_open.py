@@ -125,7 +125,7 @@ async def test_after_a_day_of_calls_nothing_about_a_person_lies_open(tmp_path: P
             *("5550 4711", "055504711", NOTES, MEMORY, COLLEAGUE, ADDRESS),
             *(text for text in said if len(text) > 12),
         ]
-        assert "attempt" in logged.read_text()
+        assert '"level": "debug"' in logged.read_text()
         looked_into = [file for file in data.rglob("*") if file.is_file()] + [logged]
         names = {file.name for file in looked_into}
         assert {"carecall.sqlite3", "carecall.sqlite3-wal", "log.json"} < names
