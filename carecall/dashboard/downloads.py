@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated
@@ -45,7 +45,7 @@ def add_downloads(router: APIRouter, dashboard: Dashboard) -> None:
 
     @router.get("/downloads")
     async def downloads(request: Request, viewer: Supervisor) -> Response:
-        today = datetime.now(ZoneInfo(viewer.time_zone)).date()
+        today = dashboard.store.now().astimezone(ZoneInfo(viewer.time_zone)).date()
         first = today - timedelta(days=30)
         return dashboard.page(request, viewer, "downloads.html", listings=list(Listing), first=first, today=today)
 
@@ -58,7 +58,7 @@ def add_downloads(router: APIRouter, dashboard: Dashboard) -> None:
         last: Annotated[date | None, Query(alias="to")] = None,
     ) -> Response:
         """A table, streamed. Without days that of today; a period has at most a year."""
-        today = datetime.now(ZoneInfo(viewer.time_zone)).date()
+        today = dashboard.store.now().astimezone(ZoneInfo(viewer.time_zone)).date()
         last = last or today
         period = Period(first or last, last)
         if not timedelta() <= period.last - period.first <= _LONGEST:
@@ -90,7 +90,7 @@ def add_downloads(router: APIRouter, dashboard: Dashboard) -> None:
             return [fhir.patient(person), *found]
 
         every = await asyncio.to_thread(resources)
-        content = fhir.collected(f"{base}/api/fhir", every, now=datetime.now(UTC))
+        content = fhir.collected(f"{base}/api/fhir", every, now=dashboard.store.now())
         name = f"carecall-{recipient_id}.fhir.json"
         return StreamingResponse(content, media_type="application/fhir+json", headers=_attached(name))
 

@@ -8,7 +8,7 @@ import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, ParamSpec
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -77,6 +77,7 @@ class Work:
         self._store = dashboard.store
         self.care = dashboard.store.care
         self.dialog = functools.cache(self._read_dialog)
+        self.now = dashboard.store.now
 
     def _read_dialog(self, id_: str, language: Language) -> Dialog:
         return find_dialog(self._dashboard.settings.dialogs_dir, f"{id_}.{language}")
@@ -135,7 +136,7 @@ class Work:
         typed: Mapping[str, str] | None = None,
         **context: object,
     ) -> Response:
-        words, now = Words(viewer.language), datetime.now(UTC)
+        words, now = Words(viewer.language), self.now()
         context = {**card_context(words, now, typed), **context}
         match card.kind:
             case "alert":
@@ -323,7 +324,7 @@ def _add_for_anybody(router: APIRouter, work: Work, needs: object, kind: str) ->
         card = await work.card(viewer, kind, id_)
         typed = {"form": "follow-up", "words": words, "due": due, "task": task.value}
         try:
-            text, due_at = read_words(words), read_due(due, viewer, datetime.now(UTC))
+            text, due_at = read_words(words), read_due(due, viewer, work.now())
         except Unfit as unfit:
             return await work.unfit(request, viewer, card, typed, unfit)
         alert = {"alert_id": id_} if kind == "alert" else {}

@@ -24,7 +24,7 @@ from carecall.dialog.file_schema import (
     TextsPart,
     TriagePart,
 )
-from carecall.dialog.yaml_source import Location, Problem, Source, Value
+from carecall.dialog.yaml_source import Location, Problem, Source, Value, shown
 from carecall.domain.finding import AnswerType, Missing, Ternary
 from carecall.domain.language import Language
 
@@ -116,7 +116,7 @@ def _shape_text(kind: str, loc: Location, value: Any, context: dict[str, Any], m
             return f"{name} is not known here{_instead(keys[-1], _known_keys(loc[:-1]))}"
         case "enum" | "literal_error":
             expected = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-            return f"{name} is {_shown(value)}{_instead(str(value), expected)}"
+            return f"{name} is {shown(value)}{_instead(str(value), expected)}"
         case "union_tag_not_found" | "union_tag_invalid":
             return f"{name} has something that is not a condition; write one of {_CONDITIONS}"
         case "too_long":
@@ -124,11 +124,11 @@ def _shape_text(kind: str, loc: Location, value: Any, context: dict[str, Any], m
         case "string_pattern_mismatch" if not str(value).strip():
             return f"{name} has an empty text; write the words, or take the line away"
         case "string_pattern_mismatch" if keys[-1] == "version":
-            return f"{name} is {_shown(value)}; write three numbers such as 1.0.0"
+            return f"{name} is {shown(value)}; write three numbers such as 1.0.0"
         case "string_pattern_mismatch":
-            return f"{name} has {_shown(value)}; start with a lower-case letter, then lower-case letters, digits and _"
+            return f"{name} has {shown(value)}; start with a lower-case letter, then lower-case letters, digits and _"
         case _:
-            return f"{name} is {_shown(value)}; {_WANTED.get(kind, message)}"
+            return f"{name} is {shown(value)}; {_WANTED.get(kind, message)}"
 
 
 _WANTED = {
@@ -141,17 +141,6 @@ _WANTED = {
     "too_short": "write at least one",
     "model_type": "write `key: value` lines under it",
 }
-
-
-def _shown(value: Any) -> str:
-    if value is None or value in ([], (), {}):
-        return "empty"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, dict):
-        return "a group of keys"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"`{text if len(text) <= 40 else text[:39] + '…'}`"
 
 
 def _known_keys(loc: Location) -> list[str]:

@@ -173,3 +173,15 @@ def _scalar(event: Any) -> Value:
 def _stop(event: Any, text: str, source: Source) -> NoReturn:
     source.problems.append(Problem(event.start_mark.line + 1, text))
     raise _Unreadable
+
+
+def shown(value: object) -> str:
+    """A wrong value as a problem quotes it, cut to forty characters."""
+    if value is None or value in ([], (), {}):
+        return "empty"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, dict):
+        return "a group of keys"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text if len(text) <= 40 else text[:39] + '…'}`"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
-from carecall.dialog.yaml_source import Location, Problem, Source, read_yaml
+from carecall.dialog.yaml_source import Location, Problem, Source, read_yaml, shown
 from carecall.domain.campaign import Campaign, HumanStep, Ladder, Schedule, TaskKind, Window
 from carecall.errors import CampaignFileError
 from carecall.outreach.campaign_schema import (
@@ -118,14 +118,14 @@ def _shape_text(kind: str, loc: Location, value: Any, message: str) -> str:
             return f"{name} is not known here{_instead(keys[-1], list(model.model_fields))}"
         case "enum" | "literal_error":
             known = {"weekdays": WEEKDAYS, "task": tuple(TaskKind)}.get(keys[-1], RETRIED)
-            wrong = f"{name} is not known here" if value == keys[-1] else f"{name} has {_shown(value)}"
+            wrong = f"{name} is not known here" if value == keys[-1] else f"{name} has {shown(value)}"
             return wrong + _instead(str(value), known)
         case "string_pattern_mismatch" if keys == ["dialog"]:
-            return f"{name} is {_shown(value)}; write the name of a dialog without its language, such as wellbeing"
+            return f"{name} is {shown(value)}; write the name of a dialog without its language, such as wellbeing"
         case "wanted":
-            return f"{name}: {message}" if isinstance(value, list | dict) else f"{name} is {_shown(value)}; {message}"
+            return f"{name}: {message}" if isinstance(value, list | dict) else f"{name} is {shown(value)}; {message}"
         case _:
-            return f"{name} is {_shown(value)}; {_WANTED.get(kind, message)}"
+            return f"{name} is {shown(value)}; {_WANTED.get(kind, message)}"
 
 
 _WANTED = {
@@ -139,17 +139,6 @@ _WANTED = {
     "model_type": "write `key: value` lines under it",
     "dict_type": "write `key: value` lines under it",
 }
-
-
-def _shown(value: Any) -> str:
-    if value is None or value in ([], (), {}):
-        return "empty"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, dict):
-        return "a group of keys"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"`{text if len(text) <= 40 else text[:39] + '…'}`"
 
 
 def _instead(wrong: str, known: Sequence[str]) -> str:

@@ -48,10 +48,12 @@ def on_the_telephone(phrases: PhraseCache, text: str) -> Audio:
 def test_what_is_said_on_the_telephone_is_written_down(
     transcriber: Transcriber, phrases: PhraseCache, said: str
 ) -> None:
-    heard = transcriber.transcribe(on_the_telephone(phrases, said), Language.ENGLISH).text
+    def understood() -> float:
+        heard = transcriber.transcribe(on_the_telephone(phrases, said), Language.ENGLISH).text
+        return len(words & {word.strip(".,").lower() for word in heard.split()}) / len(words)
+
     words = {word.strip(".,").lower() for word in said.split()}
-    understood = words & {word.strip(".,").lower() for word in heard.split()}
-    assert len(understood) >= 0.75 * len(words)  # the voice never says a thing twice alike
+    assert max(understood() for _ in range(3)) >= 0.9  # the voice never says a thing twice alike
 
 
 def test_speech_longer_than_the_window_is_not_lost(transcriber: Transcriber, phrases: PhraseCache) -> None:
