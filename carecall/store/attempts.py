@@ -83,9 +83,8 @@ class Attempts(Repository):
             )
             session.add(recipient)
             name = f"Ad hoc: {dialog.id}"
-            if organisation_id != DEFAULT_ORGANISATION:
-                name += f" {organisation_id.hex}"  # a campaign's name is unique among all
-            campaign = session.exec(select(CampaignRow).where(CampaignRow.name == name)).one_or_none()
+            known = select(CampaignRow).where(CampaignRow.organisation_id == organisation_id, CampaignRow.name == name)
+            campaign = session.exec(known).one_or_none()
             if campaign is None:
                 campaign = CampaignRow(
                     organisation_id=organisation_id,

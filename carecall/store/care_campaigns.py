@@ -29,7 +29,7 @@ class CampaignChanged(StoreConflict):
 
 
 class CampaignNameTaken(StoreConflict):
-    """A campaign of this name is there already."""
+    """The organisation has a campaign of this name already."""
 
     code = "campaign_name_taken"
 
@@ -62,7 +62,7 @@ class CareCampaigns(Repository):
     def add_campaign(self, viewer: Viewer, campaign: Campaign) -> uuid.UUID:
         """A new campaign. Raises CampaignNameTaken."""
         with self._database.writing() as session:
-            _refuse_taken(session, campaign.name, None)
+            _refuse_taken(session, viewer, campaign.name, None)
             row = new_campaign(campaign, viewer.organisation_id)
             return write_campaign(session, self._database, row, campaign, str(viewer.user_id))
 
@@ -75,7 +75,7 @@ class CareCampaigns(Repository):
             row = the(session, _one(campaign_id).with_for_update(key_share=True), viewer)
             if _seen(row) != seen:
                 raise CampaignChanged
-            _refuse_taken(session, campaign.name, campaign_id)
+            _refuse_taken(session, viewer, campaign.name, campaign_id)
             write_campaign(session, self._database, row, replace(campaign, paused=row.paused), str(viewer.user_id))
 
     def pause_campaign(self, viewer: Viewer, campaign_id: uuid.UUID, *, paused: bool) -> bool:
@@ -117,8 +117,8 @@ def _one(campaign_id: uuid.UUID) -> SelectOfScalar[CampaignRow]:
     )
 
 
-def _refuse_taken(session: Session, name: str, but: uuid.UUID | None) -> None:
-    known = session.exec(select(CampaignRow.id).where(CampaignRow.name == name)).first()
+def _refuse_taken(session: Session, viewer: Viewer, name: str, but: uuid.UUID | None) -> None:
+    known = session.exec(scoped(select(CampaignRow.id).where(CampaignRow.name == name), viewer)).first()
     if known is not None and known != but:
         raise CampaignNameTaken
 

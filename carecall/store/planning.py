@@ -47,15 +47,15 @@ class Planning(Repository):
     ) -> uuid.UUID:
         """A new campaign, or a change to the organisation's own of this name; planning looks at its people again.
 
-        Raises StoreError for a name that calls outside of any schedule go by, or that another organisation uses.
+        Raises StoreError for a name that calls outside of any schedule go by.
         """
         if campaign.name.startswith(AD_HOC):
             raise StoreError(f"A campaign's name cannot begin with '{AD_HOC}': choose another.")
         with self._database.writing() as session:
-            row = session.exec(select(CampaignRow).where(CampaignRow.name == campaign.name)).one_or_none()
-            if row is not None and row.organisation_id != organisation_id:
-                raise StoreError("A campaign's name is used once: choose another.")
-            row = row or new_campaign(campaign, organisation_id)
+            known = select(CampaignRow).where(
+                CampaignRow.organisation_id == organisation_id, CampaignRow.name == campaign.name
+            )
+            row = session.exec(known).one_or_none() or new_campaign(campaign, organisation_id)
             return write_campaign(session, self._database, row, campaign, actor)
 
     def campaigns(self, organisation_id: uuid.UUID = DEFAULT_ORGANISATION) -> list[tuple[uuid.UUID, Campaign]]:

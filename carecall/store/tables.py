@@ -257,11 +257,14 @@ class CampaignRow(Row, table=True):
     """Who is called about what, when."""
 
     __tablename__ = "campaign"
-    __table_args__ = (CheckConstraint("ends_on IS NULL OR ends_on >= starts_on", name="campaign_period"),)
+    __table_args__ = (
+        CheckConstraint("ends_on IS NULL OR ends_on >= starts_on", name="campaign_period"),
+        UniqueConstraint("organisation_id", "name", name="campaign_named"),
+    )
 
     id: uuid.UUID = _key()
     organisation_id: uuid.UUID = _organisation()
-    name: str = Field(sa_column=Column(String(200), nullable=False, unique=True))
+    name: str = Field(sa_column=Column(String(200), nullable=False))
     dialog: str = Field(sa_column=Column(String(100), nullable=False))  # id of the dialog; the language is the person's
     starts_on: date = Field(sa_column=Column(Date, nullable=False))
     ends_on: date | None = Field(default=None, sa_column=Column(Date))
@@ -356,6 +359,12 @@ class SlotRow(Row, table=True):
         CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="slot_closed"),
         CheckConstraint("state = 'open' OR next_attempt_at IS NULL", name="slot_next"),
         Index("slot_next_attempt", "next_attempt_at"),
+        Index(
+            "slot_open",
+            "enrollment_id",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
     )
 
     enrollment_id: uuid.UUID = _to("enrollment.id", key=True, index=False)
@@ -695,6 +704,7 @@ class AuditRow(Row, table=True):
     """Who did what to which record. Rows are never changed, nor deleted within two years: a trigger refuses."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("audit_of_actor", "actor", "id"),)
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = _moment()

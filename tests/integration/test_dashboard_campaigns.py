@@ -170,6 +170,16 @@ async def test_a_name_is_used_once(office: Office) -> None:
     assert "This name is in use" in taken.text
 
 
+async def test_a_name_of_another_organisation_is_free(office: Office) -> None:
+    theirs = office.store.care.campaign_of(office.others.users[Role.ADMIN], office.others.campaign)
+    where = await make(office, name=theirs.campaign.name)
+    seen = re.search(r'name="seen" value="(\w+)"', (await office.supervisor.get(f"{where}/edit")).text)
+    assert seen
+    again = {**FORM, "name": theirs.campaign.name, "times": "11:00", "seen": seen[1]}
+    assert (await office.supervisor.post(f"{where}/edit", data=again)).status_code == 303
+    assert office.store.care.campaign_of(office.others.users[Role.ADMIN], office.others.campaign) == theirs
+
+
 async def test_a_campaign_is_paused_resumed_and_noted(office: Office) -> None:
     where = f"/campaigns/{office.ours.campaign}"
     await office.supervisor.post(f"{where}/pause")
