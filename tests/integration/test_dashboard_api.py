@@ -18,6 +18,7 @@ from carecall.dashboard.api_access import Limit
 from carecall.dashboard.dashboard import Dashboard
 from carecall.domain.finding import Ternary
 from carecall.domain.viewer import Role, Viewer
+from carecall.exchange.fhir import instant
 from carecall.store.api_tokens import ApiToken
 from carecall.store.tables import CorrectionRow, ValueKind
 
@@ -90,6 +91,12 @@ async def test_a_server_says_what_it_can_do_without_a_token(office: Office) -> N
     assert statement["fhirVersion"] == "4.0.1"
     kinds = [each["type"] for each in statement["rest"][0]["resource"]]
     assert kinds == ["Patient", "QuestionnaireResponse", "Observation", "Provenance"]
+    assert statement["date"] == instant(office.clock())
+
+
+async def test_an_answer_is_of_the_moment_by_the_clock_of_the_store(office: Office, api: httpx.AsyncClient) -> None:
+    office.clock.pass_(timedelta(hours=1))
+    assert (await read(api, "/api/fhir/Patient"))["timestamp"] == instant(office.clock())
 
 
 async def test_people_are_read_page_by_page(office: Office, api: httpx.AsyncClient) -> None:
