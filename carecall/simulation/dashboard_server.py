@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from carecall.dashboard.router import add_dashboard
+from carecall.dashboard.router import Ports, add_dashboard
+from carecall.dashboard.talk import TalkRefused, TalkTrouble
+from carecall.domain.viewer import Viewer
 from carecall.errors import SimulationError
 from carecall.settings import settings
 from carecall.simulation.dashboard_seed import SECRET
@@ -41,8 +44,13 @@ def dashboard_app(url: str, behind: timedelta, data_dir: Path) -> FastAPI:
         update={"database_url": url, "secret_key": SecretStr(secret), "data_dir": data_dir}
     )
     app = FastAPI(docs_url=None, redoc_url=None)
-    add_dashboard(app, effective, Store.open(url, secret=secret, clock=clock(behind)))
+    add_dashboard(app, effective, Store.open(url, secret=secret, clock=clock(behind)), Ports(talk=_no_line))
     return app
+
+
+async def _no_line(viewer: Viewer, dialog: str, name: str, sdp: str) -> tuple[UUID, str]:
+    """The page of test calls is there, but nobody to speak."""
+    raise TalkRefused(TalkTrouble.FULL)
 
 
 class DashboardProcess:
