@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 EVERY_S = 0.5
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 6  # of one user
-_LATE = 1000  # news that are remembered as told
 _FORGET_EVERY = 1200  # looks, so ten minutes
 _FULL = 500  # news that wait for a slow browser; then it starts afresh
 
@@ -98,7 +97,6 @@ class Live:
 
     async def _look(self, began: asyncio.Event) -> None:
         last: int | None = None
-        told: dict[int, None] = {}
         looks = 0
         while True:
             try:
@@ -106,12 +104,8 @@ class Live:
                     last = await self._store.run(self._store.news.newest)
                     began.set()
                 for news in await self._store.run(self._store.news.after, last):
-                    last = max(last, news.id)
-                    if news.id not in told:
-                        told[news.id] = None
-                        self._tell(news)
-                while len(told) > _LATE:
-                    del told[next(iter(told))]
+                    last = news.id
+                    self._tell(news)
                 looks += 1
                 if looks % _FORGET_EVERY == 0:
                     await self._store.run(self._store.news.forget)

@@ -13,7 +13,6 @@ from carecall.store.tables import NewsRow
 
 KEPT_FOR = timedelta(hours=1)
 _MOST = 1000
-_LATE = 200  # Postgres numbers news before they can be seen: these many may still turn up behind the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,9 @@ class NewsOfAll(Repository):
             return newest_news(session)
 
     def after(self, last: int) -> list[News]:
-        """What has come after the id, oldest first, of all organisations, with what came late: some may be known."""
+        """What has come after the id, oldest first, of all organisations; a thousand at most."""
         with self._database.reading() as session:
-            late = 0 if session.get_bind().dialect.name == "sqlite" else _LATE
-            query = select(NewsRow).where(col(NewsRow.id) > last - late).order_by(col(NewsRow.id)).limit(_MOST + late)
+            query = select(NewsRow).where(col(NewsRow.id) > last).order_by(col(NewsRow.id)).limit(_MOST)
             return [_news(row) for row in session.exec(query)]
 
     def missed(self, viewer: Viewer, last: int) -> list[News] | None:
@@ -46,10 +44,7 @@ class NewsOfAll(Repository):
             newest = session.exec(select(func.max(NewsRow.id))).one() or 0
             if last > newest or (oldest is not None and last < oldest - 1) or newest - last > _MOST:
                 return None
-            late = 0 if session.get_bind().dialect.name == "sqlite" else _LATE
-            query = select(NewsRow).where(
-                col(NewsRow.id) > last - late, NewsRow.organisation_id == viewer.organisation_id
-            )
+            query = select(NewsRow).where(col(NewsRow.id) > last, NewsRow.organisation_id == viewer.organisation_id)
             return [_news(row) for row in session.exec(query.order_by(col(NewsRow.id)))]
 
     def forget(self) -> None:

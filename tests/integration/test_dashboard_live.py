@@ -7,10 +7,12 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 import uvicorn
 from dashboard_office import Dialog, Office
+from databases import POSTGRES
 from sqlmodel import select
 
 from carecall.dashboard import live
@@ -19,7 +21,7 @@ from carecall.domain.triage import Alert, Urgency
 from carecall.domain.turn import Speaker, Turn
 from carecall.domain.viewer import Role, Viewer
 from carecall.store.news import News
-from carecall.store.tables import AlertRow, NewsRow
+from carecall.store.tables import AlertRow, NewsRow, TaskRow
 
 _RAISE = """
 import sys, time, uuid
@@ -224,6 +226,20 @@ async def test_old_news_are_let_go_of(office: Office) -> None:
     office.store.news.forget()
     with office.store._database.reading() as session:
         assert [row.id for row in session.exec(select(NewsRow))] == [newest]
+
+
+@pytest.mark.skipif(not POSTGRES, reason="SQLite has one writer at a time")
+async def test_whoever_begins_first_and_ends_last_has_the_newest_news(office: Office) -> None:
+    news, care_worker = office.store.news, office.ours.users[Role.CARE_WORKER]
+    before = news.newest()
+    with office.store._database.writing() as session:
+        task = session.get_one(TaskRow, office.ours.task)
+        task.due_at += timedelta(hours=1)
+        session.flush()
+        office.store.care.acknowledge(care_worker, office.ours.alert)
+        (first,) = news.after(before)
+    (second,) = news.after(first.id)
+    assert (first.kind, second.kind) == ("alert", "task")
 
 
 async def test_a_screen_is_told_of_what_comes_while_it_begins_to_listen(
