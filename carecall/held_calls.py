@@ -107,8 +107,10 @@ class HeldCalls:
         if attempt.state.terminal:
             return
         turns, talk = await self._talk(attempt)
-        recording = self._settings.recordings_dir / f"{attempt_id}.wav" if self._settings.record_calls else None
-        path = str(recording) if recording else None
+        recording = None
+        if self._settings.record_calls:
+            recording = await store.run(store.recordings.begin, attempt_id, self._settings.recordings_dir)
+        path = str(recording.path) if recording else None
         try:
             await store.run(store.attempts.advance, attempt_id, AttemptState.IN_PROGRESS, recording_path=path)
         except IllegalTransition:

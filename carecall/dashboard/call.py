@@ -7,19 +7,21 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from markupsafe import Markup, escape
 
 from carecall.dashboard.charts import latency
 from carecall.dashboard.corrections import MOST_WORDS, WrongValue, limits, read_value
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.findings import FindingWords, known_dialog
+from carecall.dashboard.sound import sound_response
 from carecall.dashboard.words import Words
 from carecall.domain.finding import AnswerType, FindingValue, Missing, Unit
 from carecall.domain.turn import Turn
 from carecall.domain.viewer import Role, Viewer
-from carecall.errors import StoreConflict, StoreNotFound
+from carecall.errors import PersonalDataChanged, StoreConflict
 from carecall.store.care_call import ShownCall, ShownFinding
+from carecall.store.sound_file import SoundFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Reading:
     named: FindingWords
     may_correct: bool
     has_audio: bool
+    broke_off: bool  # the audio, because the program died, or was cut
     most_words: int = MOST_WORDS
 
     def kind(self, finding: ShownFinding) -> AnswerType:
@@ -76,9 +79,10 @@ def add_call(router: APIRouter, dashboard: Dashboard) -> None:
     async def reading(viewer: Viewer, call: ShownCall) -> Reading:
         dialog = await asyncio.to_thread(known_dialog, settings.dialogs_dir, call.dialog_id, call.dialog_language)
         works = viewer.may(Role.CARE_WORKER)
-        kept = works and not call.live and bool(call.recording)
-        has_audio = kept and await asyncio.to_thread((settings.recordings_dir / call.recording).is_file)
-        return Reading(FindingWords(Words(viewer.language), dialog), works and call.reported, has_audio)
+        has_audio = broke_off = False
+        if works and not call.live and call.recording is not None:
+            has_audio, broke_off = await asyncio.to_thread(_audio, call.recording.within(settings.recordings_dir))
+        return Reading(FindingWords(Words(viewer.language), dialog), works and call.reported, has_audio, broke_off)
 
     async def page(
         request: Request, viewer: Viewer, template: str, call: ShownCall, status: int = 200, **context: object
@@ -112,13 +116,10 @@ def add_call(router: APIRouter, dashboard: Dashboard) -> None:
         return await page(request, viewer, "call_record.html", call)
 
     @router.get("/calls/{attempt_id}/audio")
-    async def audio(viewer: Annotated[Viewer, Depends(working)], attempt_id: UUID) -> Response:
+    async def audio(request: Request, viewer: Annotated[Viewer, Depends(working)], attempt_id: UUID) -> Response:
         """The recording; a browser asks for the ranges that it plays."""
-        name = await store.run(store.care.recording, viewer, attempt_id)
-        file = settings.recordings_dir / name
-        if not await asyncio.to_thread(file.is_file):
-            raise StoreNotFound
-        return FileResponse(file, media_type="audio/wav", headers={"Cache-Control": "no-store"})
+        kept = await store.run(store.care.recording, viewer, attempt_id)
+        return await sound_response(request, kept, settings.recordings_dir)
 
     @router.post("/calls/{attempt_id}/findings/{code}/corrections")
     async def correct(
@@ -149,6 +150,14 @@ def add_call(router: APIRouter, dashboard: Dashboard) -> None:
         typed = Typed(value, none, reason, trouble) if trouble else None
         template = "call_finding.html" if in_part else "call.html"
         return await page(request, viewer, template, call, status, finding=call.finding(code), tried=code, typed=typed)
+
+
+def _audio(sound: SoundFile) -> tuple[bool, bool]:
+    """Whether it is there to be heard, and whether it broke off."""
+    try:
+        return True, sound.broke_off()
+    except (FileNotFoundError, PersonalDataChanged):
+        return False, False
 
 
 def _clock(seconds: float) -> str:

@@ -4,23 +4,22 @@ import asyncio
 import json
 from datetime import date, timedelta
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.findings import known_dialog
+from carecall.dashboard.sound import sound_response
 from carecall.dashboard.words import Words
 from carecall.dialog.definition import Dialog
 from carecall.domain.record import ReportedCall
 from carecall.domain.turn import Speaker
 from carecall.domain.viewer import Role, Viewer
-from carecall.errors import StoreNotFound
 from carecall.exchange import fhir
 from carecall.exchange.lists import Listing, Period, listing, reported
 from carecall.exchange.spreadsheet import SheetFormat, pieces
@@ -108,14 +107,13 @@ def add_downloads(router: APIRouter, dashboard: Dashboard) -> None:
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
     @router.get("/calls/{attempt_id}/recording.wav")
-    async def recording(viewer: Supervisor, attempt_id: UUID) -> Response:
+    async def recording(request: Request, viewer: Supervisor, attempt_id: UUID) -> Response:
         """The audio, where it was kept; parts of it by Range."""
-        name = await run(care.recording, viewer, attempt_id)
-        file = settings.recordings_dir / PurePath(name).name
-        if not await asyncio.to_thread(file.is_file):
-            raise StoreNotFound
+        kept = await run(care.recording, viewer, attempt_id)
+        name = f"carecall-{attempt_id}.wav"
+        sound = await sound_response(request, kept, settings.recordings_dir, name=name)
         await run(care.note_export_of_call, viewer, attempt_id, "recording", actor=str(viewer.user_id))
-        return FileResponse(file, media_type="audio/wav", filename=f"carecall-{attempt_id}.wav")
+        return sound
 
 
 def as_text(said: Transcript, words: Words, zone: ZoneInfo) -> str:

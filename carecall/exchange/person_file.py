@@ -1,6 +1,7 @@
 """All that is kept of one person as one ZIP file: the data as JSON, the conversations as text, the recordings."""
 
 import json
+import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
@@ -31,10 +32,12 @@ def write_person(file: Path | IO[bytes], person: PersonFile) -> list[Path]:
         for name, text in _conversations(person.tables):
             archive.writestr(f"conversations/{name}.txt", text)
         for attempt_id, recording in person.recordings.items():
-            if recording.is_file():
-                archive.write(recording, f"recordings/{attempt_id}.wav", zipfile.ZIP_STORED)
-            else:
-                missing.append(recording)
+            if not recording.path.is_file():
+                missing.append(recording.path)
+                continue
+            entry = zipfile.ZipInfo.from_file(recording.path, f"recordings/{attempt_id}.wav")
+            with recording.open() as sound, archive.open(entry, "w", force_zip64=True) as copy:
+                shutil.copyfileobj(sound, copy)
     return missing
 
 

@@ -11,6 +11,7 @@ from carecall.errors import StoreError
 from carecall.settings import Settings
 from carecall.store import Store
 from carecall.store.retention import Call, Limits
+from carecall.store.sound_file import SUFFIX_PLAIN, SUFFIX_SEALED
 
 DAY_S = 24 * 3600.0
 _BREATH_S = 0.05  # between two portions, for whoever else writes
@@ -64,8 +65,8 @@ async def _clear_recordings(store: Store, settings: Settings) -> None:
 
 def _old_files(folder: Path, oldest: float) -> list[Path]:
     found: list[Path] = []
-    for file in folder.glob("*.wav"):
-        if file.stat().st_mtime < oldest:
+    for file in folder.glob("*"):
+        if file.suffix in (SUFFIX_PLAIN, SUFFIX_SEALED) and file.stat().st_mtime < oldest:
             found.append(file)
         if len(found) == _FILES_AT_ONCE:
             break

@@ -80,6 +80,8 @@ async def run_voice_call(
     language = Language(scenario.dialog.rpartition(".")[2])
     phrases = recipient_phrases(settings, language)
     url, attempt_id = await store.run(new_stream_url, settings, store, scenario.dialog, scenario.recipient.name)
+    attempt = await store.run(store.attempts.get, attempt_id)
+    await store.run(store.recipients.record_from, attempt.recipient_id, store.now(), actor="simulation")
     call = _Call(store, attempt_id, Persona(scenario.recipient), phrases, on_turn)
     async with dial(url) as peer:
         await call.hold(peer)

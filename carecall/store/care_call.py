@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import PurePath
 
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -23,8 +22,11 @@ from carecall.store.calls import read_turns
 from carecall.store.codec import dump_value, load_notes, load_value
 from carecall.store.engine import Repository
 from carecall.store.history import remember
+from carecall.store.news import newest_news
+from carecall.store.recordings import sound_of
 from carecall.store.reports import evidence_of, read_report
 from carecall.store.scope import scoped, the
+from carecall.store.sound_file import SoundFile
 from carecall.store.tables import (
     AlertRow,
     AttemptRow,
@@ -103,7 +105,7 @@ class ShownCall:
     dialog_language: Language
     dialog_version: str
     dialog_hash: str
-    recording: str  # the file's name; empty when no audio was kept
+    recording: SoundFile | None  # where it was kept; None when it was not
     turns: tuple[Turn, ...]
     alerts: tuple[ShownAlert, ...]  # the most urgent first
     outcome: Outcome | None = None  # this and what follows: of the report
@@ -111,6 +113,7 @@ class ShownCall:
     summary: str = ""
     notes: tuple[str, ...] = ()
     findings: tuple[ShownFinding, ...] = ()
+    news: int = 0  # the id of the newest that the screen has taken in
 
     @property
     def live(self) -> bool:
@@ -139,17 +142,18 @@ class CareCall(Repository):
                 note(session, self._database, str(viewer.user_id), "call.viewed", f"attempt:{attempt_id}")
         return shown
 
-    def recording(self, viewer: Viewer, attempt_id: uuid.UUID) -> str:
-        """The name of the audio's file. Raises StoreNotFound when none was kept, or while the call goes on."""
+    def recording(self, viewer: Viewer, attempt_id: uuid.UUID) -> SoundFile:
+        """Where the audio was kept. Raises StoreNotFound when none was kept, or while the call goes on."""
         with self._database.reading() as session:
             attempt = the(session, _the_attempt(attempt_id), viewer)
             known = _looked(session, viewer, attempt_id, self._database.now() - SAME_LOOK, "call.listened")
-        if not attempt.recording_path or not attempt.state.terminal:
+            recording = sound_of(session, attempt)
+        if recording is None or not attempt.state.terminal:
             raise StoreNotFound
         if not known:
             with self._database.writing() as session:
                 note(session, self._database, str(viewer.user_id), "call.listened", f"attempt:{attempt_id}")
-        return _file_name(attempt)
+        return recording
 
     def correct(
         self, viewer: Viewer, attempt_id: uuid.UUID, code: str, value: FindingValue, reason: str, *, seen: str
@@ -244,7 +248,7 @@ def _call(session: Session, viewer: Viewer, attempt_id: uuid.UUID) -> ShownCall:
         attempt.dialog_language,
         attempt.dialog_version,
         attempt.dialog_hash,
-        _file_name(attempt),
+        sound_of(session, attempt),
         tuple(turn for turn, _ in read_turns(session, attempt_id)),
         _alerts(session, alerts, names),
         report.outcome if report else None,
@@ -252,6 +256,7 @@ def _call(session: Session, viewer: Viewer, attempt_id: uuid.UUID) -> ShownCall:
         report.summary if report else "",
         load_notes(stored.notes) if stored else (),
         tuple(ShownFinding(each, corrections.get(each.code, ())) for each in report.findings) if report else (),
+        newest_news(session),
     )
 
 
@@ -284,10 +289,6 @@ def _corrections(session: Session, attempt_ids: Sequence[uuid.UUID], code: str =
 
 def _value(row: CorrectionRow | FindingRow) -> FindingValue:
     return load_value(row.kind, (row.words if row.kind is ValueKind.WORDS else row.value) or "")
-
-
-def _file_name(attempt: AttemptRow) -> str:
-    return PurePath(attempt.recording_path).name if attempt.recording_path else ""
 
 
 def _looked(

@@ -26,6 +26,7 @@ from carecall.store.outreach import Outreach
 from carecall.store.people import People
 from carecall.store.personal import Cipher
 from carecall.store.recipients import Recipients
+from carecall.store.recordings import Recordings
 from carecall.store.rekey import Rekey
 from carecall.store.retention import Retention
 from carecall.store.rights import Rights
@@ -59,6 +60,7 @@ class Store:
         self.recipients = Recipients(database)
         self.outreach = Outreach(database)
         self.people = People(database)
+        self.recordings = Recordings(database)
         self.memories = Memories(database)
         self.stream_tokens = StreamTokens(database)
         self.audit = Audit(database)

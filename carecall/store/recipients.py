@@ -10,11 +10,20 @@ from sqlmodel import Session, col, select
 from carecall.domain.campaign import Window
 from carecall.domain.enrollment import Reason
 from carecall.domain.language import Language
+from carecall.domain.viewer import Viewer
 from carecall.errors import StoreError
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Database, Repository
+from carecall.store.history import remember
 from carecall.store.slots import drop_waiting, look_again
-from carecall.store.tables import DEFAULT_ORGANISATION, CampaignRow, ConsentSource, EnrollmentRow, RecipientRow
+from carecall.store.tables import (
+    DEFAULT_ORGANISATION,
+    CampaignRow,
+    ConsentSource,
+    EnrollmentRow,
+    HistoryKind,
+    RecipientRow,
+)
 
 
 def new_recipient(
@@ -54,6 +63,18 @@ def find(session: Session, database: Database, name: str, phone: str) -> list[Re
         col(RecipientRow.phone_index).in_(numbers) if numbers else col(RecipientRow.phone_index).is_(None),
     )
     return list(session.exec(query.order_by(col(RecipientRow.created_at))))
+
+
+def record_from(
+    session: Session, database: Database, recipient: RecipientRow, at: datetime | None, actor: Viewer | str
+) -> None:
+    """The person agreed at a moment to be recorded, or with None does so no longer: from the next call on."""
+    recipient.recording_consent_at = at
+    session.flush()
+    remember(session, database, recipient.id, actor, HistoryKind.CONSENT, subject="recording", withdrawn=at is None)
+    by = actor if isinstance(actor, str) else str(actor.user_id)
+    action = "recipient.recording_withdrawn" if at is None else "recipient.recording_agreed"
+    note(session, database, by, action, f"recipient:{recipient.id}")
 
 
 def opt_out(session: Session, database: Database, recipient_id: uuid.UUID, actor: str) -> None:
@@ -172,6 +193,13 @@ class Recipients(Repository):
             note(session, self._database, actor, "recipient.enrolled", f"recipient:{recipient_id}")
             return row.id
 
+    def record_from(self, recipient_id: uuid.UUID, at: datetime | None, *, actor: str = PROGRAM) -> None:
+        """The person agreed at a moment to be recorded; None: no longer. Raises StoreError when there is nobody."""
+        with self._database.writing() as session:
+            recipient = _the_recipient(session, recipient_id)
+            if recipient.recording_consent_at != at:
+                record_from(session, self._database, recipient, at, actor)
+
     def opt_out(self, recipient_id: uuid.UUID, *, actor: str = PROGRAM) -> None:
         """The person wants no more calls. In force when this returns."""
         with self._database.writing() as session:
@@ -201,13 +229,18 @@ class Recipients(Repository):
     def set_hours(self, recipient_id: uuid.UUID, hours: Window | None, *, actor: str = PROGRAM) -> None:
         """The person's own hours, within which the telephone may ring. Raises StoreError when there is nobody."""
         with self._database.writing() as session:
-            recipient = session.get(RecipientRow, recipient_id, with_for_update={"key_share": True})
-            if recipient is None:
-                raise StoreError(f"There is no recipient {recipient_id}.")
+            recipient = _the_recipient(session, recipient_id)
             recipient.opens, recipient.closes = (hours.opens, hours.closes) if hours is not None else (None, None)
             enrollments = select(EnrollmentRow).where(EnrollmentRow.recipient_id == recipient_id)
             look_again(session.exec(enrollments.with_for_update(key_share=True)), self._database.now())
             note(session, self._database, actor, "recipient.hours", f"recipient:{recipient_id}")
+
+
+def _the_recipient(session: Session, recipient_id: uuid.UUID) -> RecipientRow:
+    recipient = session.get(RecipientRow, recipient_id, with_for_update={"key_share": True})
+    if recipient is None:
+        raise StoreError(f"There is no recipient {recipient_id}.")
+    return recipient
 
 
 def _the_enrollment(session: Session, enrollment_id: uuid.UUID) -> EnrollmentRow:

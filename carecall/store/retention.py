@@ -21,6 +21,7 @@ from carecall.store.tables import (
     HistoryRow,
     MemoryRow,
     RecipientRow,
+    RecordingKeyRow,
     ReportRow,
     TurnRow,
     UtcDateTime,
@@ -97,8 +98,9 @@ class Retention(Repository):
         return people[-1]
 
     def recordings_gone(self, attempt_ids: Sequence[uuid.UUID]) -> None:
-        """Notes that the audio of these calls was deleted."""
+        """Notes that the audio of these calls was deleted, and deletes what it was sealed with."""
         with self._database.writing() as session:
+            session.exec(delete(RecordingKeyRow).where(col(RecordingKeyRow.attempt_id).in_(attempt_ids)))
             session.exec(update(AttemptRow).where(col(AttemptRow.id).in_(attempt_ids)).values(recording_path=None))
             note(session, self._database, PROGRAM, "retention.cleared", "database", recordings=len(attempt_ids))
 

@@ -21,6 +21,8 @@ from carecall.errors import StoreError, StoreNotFound
 from carecall.store.audit import Detail, note
 from carecall.store.engine import Database, Repository
 from carecall.store.history import remember
+from carecall.store.recordings import key_of
+from carecall.store.sound_file import SoundFile
 from carecall.store.tables import LIVE, AlertRow, AttemptRow, AuditRow, EnrollmentRow, HistoryKind, RecipientRow, Row
 
 _RECIPIENT: Table = getattr(RecipientRow, "__table__")  # noqa: B009
@@ -30,7 +32,7 @@ _INTERNAL = frozenset(  # of the machinery, or of our staff
         *("user_id", "actor", "acknowledged_by", "assigned_to", "settled_by", "digest"),
     }
 )
-_LEFT_OUT = frozenset({"stream_token", "alert_delivery"})  # tickets and messages between our own parts
+_LEFT_OUT = frozenset({"stream_token", "alert_delivery", "recording_key"})  # of our own parts, for each other
 
 
 class PersonInCall(StoreError):
@@ -52,7 +54,7 @@ class PersonFile:
     """All that is kept of one person: the rows of each table, ready for JSON, and the recordings by their call."""
 
     tables: dict[str, list[dict[str, Any]]]
-    recordings: dict[uuid.UUID, Path]
+    recordings: dict[uuid.UUID, SoundFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _copy(session: Session, database: Database, person: RecipientRow, actor: str
     }
     seen = select(col(AuditRow.at), col(AuditRow.action)).where(col(AuditRow.subject) == f"recipient:{person.id}")
     tables["audit"] = [_as_json(row) for row in session.execute(seen.order_by(col(AuditRow.id))).mappings()]
-    recordings = dict(_recordings(session, person.id))
+    recordings = _recordings(session, person.id)
     remember(session, database, person.id, actor, HistoryKind.EXPORTED)
     note(session, database, actor, "recipient.exported", f"recipient:{person.id}", recordings=len(recordings))
     return PersonFile(tables, recordings)
@@ -130,7 +132,7 @@ def _erase(session: Session, database: Database, person: RecipientRow, actor: st
     )
     if session.execute(urgent).first() is not None:
         raise EmergencyOpen
-    recordings = [file for _, file in _recordings(session, person.id)]
+    recordings = [file.path for file in _recordings(session, person.id).values()]
     opted_out = col(EnrollmentRow.opted_out_at).is_not(None)
     of_person = col(EnrollmentRow.recipient_id) == person.id
     number_kept = session.execute(select(col(EnrollmentRow.id)).where(of_person, opted_out)).first() is not None
@@ -145,7 +147,7 @@ def _erase(session: Session, database: Database, person: RecipientRow, actor: st
         session.connection().execute(delete(table).where(going))
     if number_kept:
         person.name, person.notes, person.name_index = "", "", database.cipher.name_index("")
-        person.opens = person.closes = None
+        person.opens = person.closes = person.recording_consent_at = None
         person.patience_s = 0.0
     else:
         session.expunge(person)
@@ -157,11 +159,12 @@ def _erase(session: Session, database: Database, person: RecipientRow, actor: st
     return Erased(rows, len(recordings), number_kept)
 
 
-def _recordings(session: Session, recipient_id: uuid.UUID) -> Iterable[tuple[uuid.UUID, Path]]:
+def _recordings(session: Session, recipient_id: uuid.UUID) -> dict[uuid.UUID, SoundFile]:
     query = select(col(AttemptRow.id), col(AttemptRow.recording_path)).where(
         _belongs(_table(AttemptRow), recipient_id), col(AttemptRow.recording_path).is_not(None)
     )
-    return [(attempt_id, Path(str(path))) for attempt_id, path in session.execute(query)]
+    calls = session.execute(query).all()
+    return {attempt_id: SoundFile(Path(str(path)), key_of(session, attempt_id)) for attempt_id, path in calls}
 
 
 def _rows(table: Table, recipient_id: uuid.UUID) -> Any:

@@ -250,6 +250,7 @@ class RecipientRow(Row, table=True):
     opens: time | None = Field(default=None, sa_column=Column(Time))  # the person's own hours, local; within them only
     closes: time | None = Field(default=None, sa_column=Column(Time))
     notes: str = _personal("recipient.notes")
+    recording_consent_at: datetime | None = _moment(required=False)  # None: no call of theirs is recorded
     created_at: datetime = _moment()
 
 
@@ -349,6 +350,15 @@ class AttemptRow(Row, table=True):
     recording_path: str | None = Field(default=None, sa_column=Column(String(400)))
     holder: str = Field(default="", sa_column=Column(String(200), nullable=False))  # the process that holds the call
     seen_at: datetime | None = _moment(required=False)  # the holder's last sign of life
+
+
+class RecordingKeyRow(Row, table=True):
+    """With what the audio of a call is sealed. Without it the file is noise: who deletes the row deletes the audio."""
+
+    __tablename__ = "recording_key"
+
+    attempt_id: uuid.UUID = _to("attempt.id", key=True, index=False)
+    key: str = _personal("recording_key.key")  # hexadecimal
 
 
 class SlotRow(Row, table=True):

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import nullcontext
-from pathlib import Path
 
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -15,6 +14,7 @@ from pipecat.workers.runner import WorkerRunner
 from carecall.dialog.manager import DialogManager
 from carecall.speech.factory import TELEPHONE_RATE
 from carecall.speech.whisper import SAMPLE_RATE
+from carecall.store.sound_file import SoundFile
 from carecall.voice.dialog_processor import CallClock, DialogProcessor
 from carecall.voice.latency import LatencyObserver, TurnLatency
 from carecall.voice.recording import Recording
@@ -31,7 +31,7 @@ async def hold_call(
     tts: TTSService,
     *,
     patience: Patience | None = None,
-    recording: Path | None = None,
+    recording: SoundFile | None = None,
     earlier_s: float = 0.0,
     end: asyncio.Event | None = None,
 ) -> list[TurnLatency]:

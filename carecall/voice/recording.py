@@ -1,24 +1,23 @@
-"""The call's audio as a stereo WAV file: the recipient left, the agent right."""
+"""The call's audio on its way to the disk, in stereo: the recipient left, the agent right."""
 
 import asyncio
-import wave
-from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 
+from carecall.store.sound_file import SoundFile
+
 
 class Recording:
-    """Writes a call's audio while the call goes on, a second at a time; readable by its owner only.
+    """Writes a call's audio while the call goes on, a second at a time, sealed where the file is.
 
     What the file holds already, of a call that is taken up again, stays before it.
     """
 
-    def __init__(self, path: Path, sample_rate: int) -> None:
+    def __init__(self, file: SoundFile, sample_rate: int) -> None:
         """``sample_rate`` in Hz."""
-        self.path = path
+        self._file = file
         self.earlier_s = 0.0  # how much audio there was before
         self._sample_rate = sample_rate
         self.processor = AudioBufferProcessor(
@@ -28,27 +27,15 @@ class Recording:
         self._lock = asyncio.Lock()
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path.touch(mode=0o600)
-        earlier = self._earlier()
-        self.earlier_s = len(earlier) / (4 * self._sample_rate)
-        self._file = wave.open(str(self.path), "wb")
-        self._file.setnchannels(2)
-        self._file.setsampwidth(2)
-        self._file.setframerate(self._sample_rate)
-        self._file.writeframes(earlier)
+        self._writer = self._file.writer(self._sample_rate)
+        self.earlier_s = self._writer.earlier_frames / self._sample_rate
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-
-    def _earlier(self) -> bytes:
-        with suppress(wave.Error, EOFError), wave.open(str(self.path), "rb") as file:
-            return file.readframes(file.getnframes())
-        return b""
+        self._writer.close()
 
     async def _append(self, _processor: object, audio: bytes, _sample_rate: int, _channels: int) -> None:
         async with self._lock:
-            await asyncio.to_thread(self._file.writeframes, audio)
+            await asyncio.to_thread(self._writer.write, audio)

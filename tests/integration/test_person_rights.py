@@ -167,7 +167,7 @@ class TestCopy:
         person, _ = someone(store)
         told = store.rights.copy_of(person, actor="terminal:op").tables
         personal = {table.name for table in Row.metadata.sorted_tables if personal_columns(table)}
-        assert personal - told.keys() == {"user", "key_check", "audit_head"}
+        assert personal - told.keys() == {"user", "key_check", "audit_head", "recording_key"}
 
     def test_a_person_of_another_organisation_is_not_there(self, store: Store) -> None:
         person, _ = someone(store)

@@ -1,0 +1,50 @@
+"""The recordings of calls: who agreed to be recorded, where the audio lies, and the keys that it is sealed with.
+
+Each recording has a key of its own, which is kept as personal text: bound to its call, sealed anew when the key of the
+database is changed, and gone with the call's other records. Without CARECALL_SECRET_KEY audio lies open, as text does.
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+from sqlmodel import Session
+
+from carecall.store.calls import the_attempt
+from carecall.store.engine import Repository
+from carecall.store.sound_file import KEY_BYTES, SUFFIX_PLAIN, SUFFIX_SEALED, SoundFile
+from carecall.store.tables import AttemptRow, RecipientRow, RecordingKeyRow
+
+
+class Recordings(Repository):
+    def begin(self, attempt_id: uuid.UUID, folder: Path) -> SoundFile | None:
+        """Where the call is to be recorded; None when its person has not agreed to that.
+
+        A call that is taken up again goes on in the form that it has. Raises StoreError when there is no such call.
+        """
+        with self._database.writing() as session:
+            attempt = the_attempt(session, attempt_id, lock=True)
+            if session.get_one(RecipientRow, attempt.recipient_id).recording_consent_at is None:
+                return None
+            key = key_of(session, attempt_id)
+            if key is None and self._database.cipher.seals and attempt.recording_path is None:
+                key = os.urandom(KEY_BYTES)
+                session.add(RecordingKeyRow(attempt_id=attempt_id, key=key.hex()))
+            return SoundFile(folder / f"{attempt_id}{SUFFIX_PLAIN if key is None else SUFFIX_SEALED}", key)
+
+    def of(self, attempt_id: uuid.UUID) -> SoundFile | None:
+        """The recording of a call as it was made; None when there is none. Raises StoreError for an unknown call."""
+        with self._database.reading() as session:
+            return sound_of(session, the_attempt(session, attempt_id))
+
+
+def sound_of(session: Session, attempt: AttemptRow) -> SoundFile | None:
+    """The recording of a call, on the machine that made it; None when there is none."""
+    path = attempt.recording_path
+    return SoundFile(Path(path), key_of(session, attempt.id)) if path else None
+
+
+def key_of(session: Session, attempt_id: uuid.UUID) -> bytes | None:
+    """What the recording of a call is sealed with, if it is."""
+    row = session.get(RecordingKeyRow, attempt_id)
+    return bytes.fromhex(row.key) if row is not None else None
