@@ -27,7 +27,7 @@ from carecall.errors import StoreConflict, StoreError
 from carecall.settings import Settings
 from carecall.store.care_admin import AuditEntry, AuditFilter
 from carecall.store.chain import Checked
-from carecall.store.users import LastAdmin
+from carecall.store.users import LastAdmin, User
 
 _ADDRESS = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 _DONE = ("role", "activated", "deactivated", "escalation")
@@ -201,15 +201,18 @@ def _add_escalation(router: APIRouter, dashboard: Dashboard) -> None:
     store, users = dashboard.store, dashboard.store.users
     Admin = Annotated[Viewer, Depends(dashboard.needs(Role.ADMIN))]  # noqa: N806
 
+    async def escalation_page(
+        request: Request, viewer: Viewer, *, done: bool = False, refused: bool = False
+    ) -> Response:
+        people = [user for user in await store.run(users.all, viewer) if _acts(user)]
+        people.sort(key=lambda user: (user.escalation is None, user.escalation or 0))
+        status = HTTPStatus.CONFLICT if refused else HTTPStatus.OK
+        context = {"people": people, "done": done, "refused": refused}
+        return dashboard.page(request, viewer, "admin_escalation.html", status=status, **context)
+
     @router.get("/admin/escalation")
     async def escalation(request: Request, viewer: Admin, done: str = "") -> Response:
-        people = [
-            user
-            for user in await store.run(users.all, viewer)
-            if user.active and user.role.rank >= Role.CARE_WORKER.rank
-        ]
-        people.sort(key=lambda user: (user.escalation is None, user.escalation or 0))
-        return dashboard.page(request, viewer, "admin_escalation.html", people=people, done=done == "escalation")
+        return await escalation_page(request, viewer, done=done == "escalation")
 
     @router.post("/admin/escalation")
     async def set_escalation(request: Request, viewer: Admin) -> Response:
@@ -217,8 +220,16 @@ def _add_escalation(router: APIRouter, dashboard: Dashboard) -> None:
         for key, place in (await request.form()).items():
             if isinstance(place, str) and place.isdecimal() and len(place) < 5:
                 places.append((int(place), _id(key)))
-        await store.run(users.set_escalation, viewer, [user_id for _, user_id in sorted(places)])
+        order = [user_id for _, user_id in sorted(places)]
+        if any(user.id in order and not _acts(user) for user in await store.run(users.all, viewer)):
+            return await escalation_page(request, viewer, refused=True)
+        await store.run(users.set_escalation, viewer, order)
         return RedirectResponse("/admin/escalation?done=escalation", HTTPStatus.SEE_OTHER)
+
+
+def _acts(user: User) -> bool:
+    """Whether they can do something about an alert."""
+    return user.active and user.role.rank >= Role.CARE_WORKER.rank
 
 
 def _add_audit(router: APIRouter, dashboard: Dashboard) -> None:

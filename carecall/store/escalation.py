@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
+from carecall.domain.viewer import Role
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Repository
 from carecall.store.history import remember
@@ -103,8 +104,11 @@ class Escalations(Repository):
 
 
 def escalation_order(session: Session, organisation_id: uuid.UUID) -> list[uuid.UUID]:
-    """The active users that alerts go on to, first to last."""
+    """The active users that alerts go on to, first to last; without those who may only look."""
     query = select(UserRow.id).where(
-        UserRow.organisation_id == organisation_id, col(UserRow.active), col(UserRow.escalation).is_not(None)
+        UserRow.organisation_id == organisation_id,
+        col(UserRow.active),
+        UserRow.role != Role.VIEWER,
+        col(UserRow.escalation).is_not(None),
     )
     return list(session.exec(query.order_by(col(UserRow.escalation), col(UserRow.id))))

@@ -6,11 +6,14 @@ import re
 import uuid
 
 from dashboard_office import PASSWORD, Office
+from query_plans import plans_of
 from sqlmodel import select
 
 from carecall.dashboard.passwords import wrong_with
 from carecall.domain.viewer import Role
 from carecall.store.audit import note
+from carecall.store.care_admin import AuditFilter
+from carecall.store.escalation import escalation_order
 from carecall.store.tables import AuditRow, UserRow
 
 
@@ -113,6 +116,28 @@ class TestEscalation:
         theirs = office.others.users[Role.CARE_WORKER].user_id
         assert (await office.admin.post("/admin/escalation", data={str(theirs): "1"})).status_code == 404
 
+    async def test_only_who_may_act_is_offered_and_taken(self, office: Office) -> None:
+        viewer, worker, supervisor = (
+            office.ours.users[role].user_id for role in (Role.VIEWER, Role.CARE_WORKER, Role.SUPERVISOR)
+        )
+        office.store.users.set_active(office.ours.users[Role.ADMIN], supervisor, False)
+        page = (await office.admin.get("/admin/escalation")).text
+        assert f'name="{worker}"' in page
+        for user_id in (viewer, supervisor):
+            assert f'name="{user_id}"' not in page
+            order = {str(worker): "1", str(user_id): "2"}
+            refused = await office.admin.post("/admin/escalation", data=order)
+            assert refused.status_code == 409
+            assert "The order is not saved" in refused.text
+        assert {user.escalation for user in office.store.users.all(office.ours.users[Role.ADMIN])} == {None}
+
+    async def test_nothing_goes_on_to_who_has_become_a_viewer(self, office: Office) -> None:
+        worker, supervisor = (office.ours.users[role].user_id for role in (Role.CARE_WORKER, Role.SUPERVISOR))
+        await office.admin.post("/admin/escalation", data={str(worker): "1", str(supervisor): "2"})
+        await office.admin.post(f"/admin/users/{worker}/role", data={"role": "viewer", "seen": "care_worker"})
+        with office.store._database.reading() as session:
+            assert escalation_order(session, office.ours.organisation_id) == [supervisor]
+
 
 class TestAuditTrail:
     def add(self, office: Office, subject: str, *, times: int = 1, actor: str = "carecall") -> None:
@@ -160,6 +185,13 @@ class TestAuditTrail:
         ):
             page = (await office.admin.get(f"/admin/audit?action=recipient.viewed&{query}")).text
             assert ("<td><code>recipient.viewed</code></td>" in page) is there, query
+
+    def test_an_index_leads_to_what_one_person_did(self, office: Office) -> None:
+        admin = office.ours.users[Role.ADMIN]
+        wanted = AuditFilter(actor=str(admin.user_id))
+        plans = plans_of(office.store, lambda: office.store.care.audit_trail(admin, wanted))
+        assert "SEARCH audit USING INDEX audit_of_actor (actor=?)" in plans[0]
+        assert "TEMP B-TREE" not in plans[0]
 
     async def test_it_is_taken_away_as_a_table_and_that_is_noted(self, office: Office) -> None:
         self.add(office, f"recipient:{office.ours.fine}", times=3)

@@ -13,11 +13,13 @@ from datetime import timedelta
 import httpx
 import pytest
 from dashboard_office import Office
+from query_plans import plans_of
 from sqlmodel import col, select
 
 from carecall.domain.language import Language
 from carecall.domain.viewer import Role
 from carecall.errors import StoreError
+from carecall.store.care_people import Wanted
 from carecall.store.tables import AuditRow, EnrollmentRow, HistoryKind, HistoryRow, RecipientRow
 
 NEW = {"name": "정미란", "phone": "010-9876-5432", "language": "ko", "time_zone": "Asia/Seoul"}
@@ -416,3 +418,10 @@ async def test_the_store_itself_lets_nobody_cross_organisations(office: Office) 
     (_, theirs), *_ = office.store.outreach.campaigns(office.others.organisation_id)
     office.store.outreach.save_campaign(replace(theirs, paused=True))
     assert office.store.outreach.campaigns(office.others.organisation_id) == [(office.others.campaign, theirs)]
+
+
+def test_an_index_leads_to_the_checks_that_are_open(office: Office) -> None:
+    viewer = office.ours.users[Role.VIEWER]
+    plans = plans_of(office.store, lambda: office.store.care.people_page(viewer, Wanted()))
+    (of_slots,) = [plan for plan in plans if "slot.state" in plan]
+    assert "SEARCH slot USING INDEX slot_open (enrollment_id=?)" in of_slots
