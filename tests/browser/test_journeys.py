@@ -8,7 +8,7 @@ from pathlib import Path
 import pyotp
 import pytest
 from desks import Desk, Office, OpenDesk
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from carecall.domain.language import Language
 from carecall.domain.triage import Alert, Urgency
@@ -307,14 +307,32 @@ def test_a_screen_that_lost_its_line_shows_what_it_missed(
 
 def test_the_call_that_is_held_is_watched(sit_down: OpenDesk, office: Office, language: Language) -> None:
     desk = sit_down()
+    only_when_told(desk)
     call = office.begin_call(language)
-    desk.go(f"/calls/{call.attempt_id}")
+    desk.listen(f"/calls/{call.attempt_id}")
     office.store.calls.add_turn(call.attempt_id, Turn(0, Speaker.AGENT, "안녕하세요?", 0.0, 1.0))
-    expect(desk.page.get_by_role("log")).to_contain_text("안녕하세요?", timeout=15_000)
+    expect(desk.page.get_by_role("log")).to_contain_text("안녕하세요?")
     office.store.calls.add_turn(call.attempt_id, Turn(1, Speaker.RECIPIENT, "네, 잘 지내요.", 1.5, 2.5))
-    expect(desk.page.get_by_role("log")).to_contain_text("네, 잘 지내요.", timeout=15_000)
+    expect(desk.page.get_by_role("log")).to_contain_text("네, 잘 지내요.")
+    expect(desk.page.locator(".turns > li")).to_have_count(2)
     office.end_call(call)
     expect(desk.page.locator(".banner")).to_have_count(0)
+
+
+def test_what_is_said_before_the_page_listens_is_shown(sit_down: OpenDesk, office: Office, language: Language) -> None:
+    desk = sit_down()
+    only_when_told(desk)
+    call = office.begin_call(language)
+
+    def meanwhile(route: Route) -> None:
+        office.store.calls.add_turn(call.attempt_id, Turn(0, Speaker.AGENT, "안녕하세요?", 0.0, 1.0))
+        route.continue_()
+
+    desk.page.route("**/events*", meanwhile, times=1)
+    desk.listen(f"/calls/{call.attempt_id}")
+    expect(desk.page.get_by_role("log")).to_contain_text("안녕하세요?")
+    expect(desk.page.locator(".turns > li")).to_have_count(1)
+    office.end_call(call)
 
 
 def test_an_administrator_adds_a_user_who_chooses_a_password(sit_down: OpenDesk) -> None:
@@ -358,6 +376,17 @@ def test_everything_on_the_work_list_is_done_without_script(sit_down: OpenDesk, 
     desk.go(f"/?page={page_of(office, alert)}")
     desk.page.locator(f"#alert-{alert}-acknowledge").click()
     expect(card(desk, alert)).to_contain_text(name_of(desk, "today.acknowledged_by"))
+
+
+def only_when_told(desk: Desk) -> None:
+    """The page of a call does not look for news by itself: what it shows, it was told of."""
+
+    def without_timer(route: Route) -> None:
+        answer = route.fetch(max_redirects=0)
+        route.fulfill(response=answer, body=answer.text().replace(", every 10s", ""))
+
+    desk.page.route("**/calls/*", without_timer)
+    desk.page.route("**/calls/*/live", without_timer)
 
 
 def page_of(office: Office, alert_id: uuid.UUID) -> int:

@@ -247,7 +247,7 @@ async def test_a_call_is_followed_while_it_goes_on(office: Office) -> None:
     office.store.attempts.advance(attempt_id, AttemptState.DIALING)
     office.store.attempts.advance(attempt_id, AttemptState.IN_PROGRESS)
     page = (await office.viewer.get(page_of(attempt_id))).text
-    assert f'hx-sse:connect="/events?call={attempt_id}"' in page
+    assert f'hx-sse:connect="/events?call={attempt_id}&amp;after=' in page
     assert "Nothing has been said." in page
     office.store.calls.add_turn(attempt_id, Turn(0, Speaker.AGENT, "안녕하세요?", 0.0, 1.0))
     live = (await office.viewer.get(f"{page_of(attempt_id)}/live", headers={"HX-Request": "true"})).text

@@ -1,6 +1,9 @@
 """Live updates over a real connection: what another process writes is on open screens within a second."""
 
 import asyncio
+import html
+import re
+import statistics
 import sys
 import time
 import uuid
@@ -23,14 +26,17 @@ from carecall.domain.viewer import Role, Viewer
 from carecall.store.news import News
 from carecall.store.tables import AlertRow, NewsRow, TaskRow
 
+_ALERTS = 7
 _RAISE = """
 import sys, time, uuid
 from carecall.domain.triage import Alert, Urgency
 from carecall.store import Store
-url, attempt = sys.argv[1:]
+url, attempt, alerts = sys.argv[1:]
 with Store.open(url, secret="a key") as store:
-    store.calls.raise_alert(uuid.UUID(attempt), Alert("fall", Urgency.EMERGENCY, "A fall.", ()))
-    print(time.time(), flush=True)
+    for number in range(int(alerts)):
+        store.calls.raise_alert(uuid.UUID(attempt), Alert(f"fall_{number}", Urgency.EMERGENCY, "A fall.", ()))
+        print(time.time(), flush=True)
+        time.sleep(0.33)
 """
 
 
@@ -121,7 +127,7 @@ async def _serving(office: Office) -> AsyncIterator[Site]:
             await task
 
 
-async def test_an_alert_of_another_process_is_on_an_open_screen_within_a_second(office: Office) -> None:
+async def test_alerts_of_another_process_are_on_their_way_to_an_open_screen_within_a_second(office: Office) -> None:
     async with _serving(office) as site:
         call = site.call()
         async with site.mine() as screen:
@@ -132,12 +138,14 @@ async def test_an_alert_of_another_process_is_on_an_open_screen_within_a_second(
                 _RAISE,
                 office.settings.database,
                 str(call),
+                str(_ALERTS),
                 stdout=asyncio.subprocess.PIPE,
             )
-            told = await screen.next(60.0)
+            told = [await screen.next(60.0) for _ in range(_ALERTS)]
             output, _ = await process.communicate()
-        assert told.name == "alert"
-        assert told.at - float(output) < 1.0
+        assert {event.name for event in told} == {"alert"}
+        spans = [event.at - float(raised) for event, raised in zip(told, output.split(), strict=True)]
+        assert statistics.median(spans) < 1.0, spans
 
 
 async def test_events_carry_ids_and_nothing_else(office: Office) -> None:
@@ -162,6 +170,24 @@ async def test_a_call_can_be_watched(office: Office) -> None:
             office.store.attempts.advance(call, AttemptState.COMPLETED)
             assert (await today.next()).name == "attempt"  # the turn was not told to a screen that does not watch
             assert (await watching.next()).name == "attempt"
+
+
+async def test_what_is_said_before_the_page_of_a_call_listens_is_told_once(office: Office) -> None:
+    async with _serving(office) as site:
+        call = site.call()
+        office.store.calls.add_turn(call, Turn(0, Speaker.AGENT, "안녕하세요?", 0.0, 1.0))
+        page = (await office.care_worker.get(f"/calls/{call}")).text
+        address = re.search(r'hx-sse:connect="/events([^"]+)"', page)
+        assert address is not None
+        office.store.calls.add_turn(call, Turn(1, Speaker.RECIPIENT, "네.", 1.5, 2.0))
+        async with site.mine(html.unescape(address[1])) as screen:
+            told = await screen.next()
+            with pytest.raises(TimeoutError):
+                await screen.next(1.5)
+            office.store.calls.add_turn(call, Turn(2, Speaker.AGENT, "식사하셨어요?", 2.5, 3.5))
+            after = await screen.next()
+        assert told.name == after.name == f"turn:{call}"
+        assert int(told.id) < int(after.id)
 
 
 async def test_another_organisation_hears_nothing(office: Office) -> None:
