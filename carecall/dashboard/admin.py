@@ -21,6 +21,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from carecall import __version__, model_files
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.passwords import Passwords, first_password
+from carecall.dashboard.words import catalog
 from carecall.domain.language import Language
 from carecall.domain.viewer import Role, Viewer
 from carecall.errors import StoreConflict, StoreError
@@ -264,6 +265,7 @@ def _add_audit(router: APIRouter, dashboard: Dashboard) -> None:
             "admin_audit.html",
             page=await store.run(care.audit_trail, viewer, filter_, before=before),
             people=await store.run(users.all, viewer),
+            actions=_actions(viewer.language),
             asked=asked,
             query=urlencode({name: value for name, value in asked.items() if value}),
             first=before is None,
@@ -295,6 +297,12 @@ def _add_audit(router: APIRouter, dashboard: Dashboard) -> None:
 
         name = f'attachment; filename="audit-{date.today().isoformat()}.csv"'
         return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
+
+
+def _actions(language: Language) -> dict[str, str]:
+    """What each action is called, in the order of their words."""
+    words = {key.removeprefix("audit."): text for key, text in catalog(language).items() if key.startswith("audit.")}
+    return dict(sorted(words.items(), key=lambda item: item[1]))
 
 
 def _line(entry: AuditEntry) -> tuple[str, ...]:

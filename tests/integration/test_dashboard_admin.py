@@ -165,7 +165,7 @@ class TestAuditTrail:
         query, seen, pages = "", 0, 0
         while pages == 0 or query:
             text = (await office.admin.get(f"/admin/audit?action=recipient.viewed{query}")).text
-            seen, pages = seen + text.count("<td><code>recipient.viewed</code></td>"), pages + 1
+            seen, pages = seen + text.count("<td>Person viewed</td>"), pages + 1
             older = re.search(r"before=\d+", text)
             query = f"&{older[0]}" if older else ""
         assert seen == 120
@@ -184,7 +184,16 @@ class TestAuditTrail:
             ("since=nonsense", True),
         ):
             page = (await office.admin.get(f"/admin/audit?action=recipient.viewed&{query}")).text
-            assert ("<td><code>recipient.viewed</code></td>" in page) is there, query
+            assert ("<td>Person viewed</td>" in page) is there, query
+
+    async def test_an_action_is_chosen_by_its_words(self, office: Office) -> None:
+        self.add(office, f"recipient:{office.ours.fine}")
+        page = (await office.admin.get("/admin/audit?action=recipient.viewed")).text
+        assert '<option value="recipient.viewed" selected>Person viewed</option>' in page
+        assert '<option value="user.signed_in">Signed in</option>' in page
+        page = (await office.admin.get("/admin/audit?action=recipient.")).text  # how actions begin
+        assert "<option selected>recipient.</option>" in page
+        assert "<td>Person viewed</td>" in page
 
     def test_an_index_leads_to_what_one_person_did(self, office: Office) -> None:
         admin = office.ours.users[Role.ADMIN]
@@ -201,7 +210,7 @@ class TestAuditTrail:
         rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
         assert [row["subject"] for row in rows] == [f"recipient:{office.ours.fine}"] * 3
         assert rows[0]["details"] == '{"seen": true}'
-        assert "audit.exported" in (await office.admin.get("/admin/audit")).text
+        assert "<td>Audit trail downloaded</td>" in (await office.admin.get("/admin/audit")).text
 
 
 class TestHealth:
