@@ -42,6 +42,7 @@ _UNITS = {
     Unit.SCORE_0_10: ("score", "{score}"),
 }
 _DAYS = ("d", "d")
+_ABSENCES = {"not-asked": "Not Asked", "asked-unknown": "Asked But Unknown"}
 _NOBODY_ANSWERED = (Outcome.WRONG_PERSON, Outcome.SILENT)
 
 Resource = dict[str, Any]
@@ -54,6 +55,11 @@ class _Entry:
     finding: Finding
     original: Finding | None  # None: there was none
     correction: Correction | None  # the newest
+
+    @property
+    def before(self) -> Finding | None:
+        """What a human has corrected."""
+        return self.original if self.correction is not None else None
 
 
 def patient(person: Person) -> Resource:
@@ -242,9 +248,8 @@ def _item(entry: _Entry, question: Question | None, report: Report) -> Resource:
     finding = entry.finding
     answer = _answer(finding, question, report)
     proof = [_evidence(each) for each in finding.evidence if text(each.quote)]
-    if entry.correction is not None and entry.original is not None:
-        before = _answer(entry.original, question, report) or _absent(entry.original.value)
-        proof.append({"url": ORIGINAL, **before})
+    if before := entry.before:
+        proof.append({"url": ORIGINAL, **(_answer(before, question, report) or _absent(before.value))})
     if not answer:
         proof.append({"url": ABSENT, **_absent(finding.value)})
     return _without_empty(
@@ -263,23 +268,34 @@ def _answer(finding: Finding, question: Question | None, report: Report) -> Reso
         case Missing():
             return {}
         case Ternary.UNKNOWN:
-            return {"valueCoding": _coding(f"{_TERMINOLOGY}/data-absent-reason", "asked-unknown", "Asked But Unknown")}
+            return {"valueCoding": _absent_coding(finding.value)}
         case Ternary() as said:
             return {"valueCoding": _coding(f"{_TERMINOLOGY}/v2-0136", *_YES_NO[said])}
         case int() | float() as number:
             return {"valueQuantity": _quantity(number, finding, question)}
         case str() as words:
-            chosen = [each for each in question.choices if each.id == words] if question is not None else []
-            if chosen:
-                system = f"{URN}:choice:{report.dialog_id}:{finding.code}"
-                return {"valueCoding": _without_empty(_coding(system, words, text(chosen[0].label)))}
+            if chosen := _choice(words, question, report):
+                return {"valueCoding": chosen}
             return {"valueString": said_words} if (said_words := text(words)) else {}
         case _:
             assert_never(finding.value)
 
 
+def _choice(words: str, question: Question | None, report: Report) -> Resource | None:
+    """The coding of what was chosen; None for any other words."""
+    if question is None or words not in (labels := {each.id: each.label for each in question.choices}):
+        return None
+    system = f"{URN}:choice:{report.dialog_id}:{question.code}"
+    return _without_empty(_coding(system, words, text(labels[words])))
+
+
 def _absent(value: FindingValue) -> Resource:
     return {"valueCode": _absence(value)}
+
+
+def _absent_coding(value: FindingValue) -> Resource:
+    code = _absence(value)
+    return _coding(f"{_TERMINOLOGY}/data-absent-reason", code, _ABSENCES[code])
 
 
 def _absence(value: FindingValue) -> str:
@@ -293,6 +309,11 @@ def _observation(
     finding, correction = entry.finding, entry.correction
     vital = any((each.system, each.code) in _VITAL_SIGNS for each in codings)
     kind = ("vital-signs", "Vital Signs") if vital else ("survey", "Survey")
+    value = _observed(finding, question, call.report, vital=vital)
+    proof = []
+    if before := entry.before:
+        known = _observed(before, question, call.report, vital=vital)
+        proof.append({"url": ORIGINAL, **(known or _absent(before.value))})
     notes = [{"text": quote} for each in finding.evidence if (quote := text(each.quote))]
     changed_at = call.written_at
     if correction is not None:
@@ -304,6 +325,7 @@ def _observation(
             "resourceType": "Observation",
             "id": f"{call.attempt_id}.{position}",
             "meta": {"lastUpdated": instant(changed_at)},
+            "extension": proof,
             "status": "final" if correction is None else "amended",
             "category": [{"coding": [_coding(f"{_TERMINOLOGY}/observation-category", *kind)]}],
             "code": {
@@ -314,27 +336,27 @@ def _observation(
             "effectiveDateTime": instant(call.began_at),
             "issued": instant(changed_at),
             "performer": [_patient(call)],
-            **_observed(finding, question),
+            **(value or {"dataAbsentReason": {"coding": [_absent_coding(finding.value)]}}),
             "note": notes,
             "derivedFrom": [_reference("QuestionnaireResponse", call.attempt_id)],
         }
     )
 
 
-def _observed(finding: Finding, question: Question | None) -> Resource:
-    """``value[x]`` of an Observation, or why there is none."""
+def _observed(finding: Finding, question: Question | None, report: Report, *, vital: bool) -> Resource:
+    """``value[x]`` of an Observation; empty when there is none. A vital sign is a number or is not known."""
     match finding.value:
-        case Ternary() as presence:
-            coding = PRESENCE[presence]
-            return {"valueCodeableConcept": {"coding": [_coding(coding.system, coding.code, coding.display)]}}
         case int() | float() as number:
             return {"valueQuantity": _quantity(number, finding, question)}
-        case str() as words if not isinstance(words, Missing) and text(words):
-            return {"valueString": text(words)}
+        case Ternary() as presence if not vital:
+            coding = PRESENCE[presence]
+            return {"valueCodeableConcept": {"coding": [_coding(coding.system, coding.code, coding.display)]}}
+        case str() as words if not vital and not isinstance(words, Ternary | Missing):
+            if chosen := _choice(words, question, report):
+                return {"valueCodeableConcept": {"coding": [chosen]}}
+            return {"valueString": said} if (said := text(words)) else {}
         case _:
-            code = _absence(finding.value)
-            shown = {"not-asked": "Not Asked", "asked-unknown": "Asked But Unknown"}[code]
-            return {"dataAbsentReason": {"coding": [_coding(f"{_TERMINOLOGY}/data-absent-reason", code, shown)]}}
+            return {}
 
 
 def _quantity(number: float, finding: Finding, question: Question | None) -> Resource:

@@ -463,7 +463,7 @@ def _by_call(
     session: Session, query: Select[Any], row: Any, ids: Iterable[uuid.UUID], order: Any
 ) -> dict[uuid.UUID, list[Any]]:
     found: dict[uuid.UUID, list[Any]] = {}
-    for each in session.execute(query.where(row.attempt_id.in_(list(ids))).order_by(order)).scalars():
+    for each in session.execute(query.where(row.attempt_id.in_(list(ids))).order_by(order, row.id)).scalars():
         found.setdefault(each.attempt_id, []).append(each)
     return found
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fhir.resources.R4B import get_fhir_model_class
+from fhir_rules import loinc, snomed, valid, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from carecall.dialog.definition import Dialog
 from carecall.dialog.files import dialog_names, find_dialog
-from carecall.domain.codes import CodeSystem
+from carecall.domain.codes import PRESENCE, CodeSystem
 from carecall.domain.finding import Evidence, Finding, FindingValue, Layer, Missing, Ternary, Unit
 from carecall.domain.language import Language
 from carecall.domain.record import Correction, Person, ReportedCall
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 DIALOGS = {name: find_dialog(ROOT / "dialogs", name) for name in dialog_names(ROOT / "dialogs")}
 BEGAN = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 WRITTEN = BEGAN + timedelta(minutes=3)
+LEXICON_CODES = list(YAML(typ="safe").load(Path(fhir.__file__).with_name("finding_codes.yaml").read_text("utf-8")))
 BASE = "https://care.example.org/api/fhir"
 
 
@@ -40,13 +42,6 @@ def a_call(report: Report, *corrections: Correction) -> ReportedCall:
 def a_correction(code: str, value: FindingValue, *, minutes: int = 60) -> Correction:
     at = WRITTEN + timedelta(minutes=minutes)
     return Correction(uuid.uuid4(), code, value, "heard it on the recording", uuid.uuid4(), at)
-
-
-def valid(resource: dict[str, Any]) -> dict[str, Any]:
-    """The resource as it goes over the line, accepted by the models of R4B."""
-    read: dict[str, Any] = json.loads(json.dumps(resource, ensure_ascii=False, allow_nan=False).encode())
-    get_fhir_model_class(read["resourceType"]).model_validate(read)
-    return read
 
 
 def observation(call: ReportedCall, dialog: Dialog, code: str) -> dict[str, Any] | None:
@@ -71,8 +66,8 @@ async def test_every_simulated_call_is_valid(path: Path) -> None:
     call = a_call(result.report)
     person = Person(call.recipient_id, scenario.recipient.name, "+821012345678", dialog.language, "Asia/Seoul")
     every = [fhir.patient(person), *fhir.resources(call, dialog)]
-    for kind in ("collection", "searchset"):
-        bundle = valid(fhir.bundle(kind, BASE, every, now=WRITTEN))
+    searched = valid(fhir.bundle("searchset", BASE, every, now=WRITTEN, links={"self": f"{BASE}/Patient"}))
+    for bundle in (whole(fhir.bundle("collection", BASE, every, now=WRITTEN)), searched):
         assert len(bundle["entry"]) == len(every)
     response = valid(fhir.questionnaire_response(call, dialog))
     assert [each["linkId"] for each in response["item"]] == [each.code for each in result.report.findings]
@@ -122,14 +117,9 @@ def _calls(draw: st.DrawFn) -> tuple[ReportedCall, Dialog | None]:
 @given(_calls())
 def test_whatever_a_report_holds_its_resources_are_valid(made: tuple[ReportedCall, Dialog | None]) -> None:
     call, dialog = made
-    every = fhir.resources(call, dialog)
-    valid(fhir.bundle("collection", BASE, every, now=WRITTEN))
-    ids = [(each["resourceType"], each["id"]) for each in every]
-    assert len(set(ids)) == len(ids)
-    known = {f"{kind}/{id_}" for kind, id_ in ids}
-    for provenance in every:
-        for target in provenance.get("target", []):
-            assert target["reference"] in known
+    person = Person(call.recipient_id, "Anna", "+821012345678", Language.KOREAN, "Asia/Seoul")
+    every = [fhir.patient(person), *fhir.resources(call, dialog)]
+    whole(fhir.bundle("collection", BASE, every, now=WRITTEN))
 
 
 @settings(max_examples=60, deadline=None)
@@ -162,6 +152,13 @@ def test_a_question_without_a_usable_answer_says_so() -> None:
     assert "valueCodeableConcept" not in found
 
 
+@pytest.mark.parametrize("value", [Ternary.UNKNOWN, Missing.NO_ANSWER, "a bit warm"])
+def test_a_vital_sign_is_a_number_or_not_known(value: FindingValue) -> None:
+    found = observation(a_call(a_report(MONITORING, Finding("temperature", value))), MONITORING, "temperature")
+    assert found is not None
+    assert found["dataAbsentReason"]["coding"][0]["code"] == "asked-unknown"
+
+
 def test_temperature_is_a_vital_sign_in_its_own_unit() -> None:
     call = a_call(a_report(MONITORING, Finding("temperature", 100.4, unit=Unit.FAHRENHEIT)))
     found = observation(call, MONITORING, "temperature")
@@ -192,9 +189,18 @@ def test_a_finding_without_a_code_is_an_item_and_no_observation() -> None:
 def test_every_code_of_the_lexicon_is_one_of_its_findings() -> None:
     for language in Language:
         lexicon = (ROOT / "dialogs" / f"lexicon.{language}.yaml").read_text("utf-8")
-        for code in ("fever", "low_mood", "rhinorrhea"):
+        for code in LEXICON_CODES:
             assert fhir.codings_of(code, None)
             assert f"\n  {code}:\n" in lexicon
+
+
+def test_codes_are_ones_that_their_systems_can_have_given() -> None:
+    listed = [coding for dialog in DIALOGS.values() for each in dialog.agenda for coding in each.coding]
+    lexicon = [coding for code in LEXICON_CODES for coding in fhir.codings_of(code, None)]
+    for coding in (*listed, *lexicon, *PRESENCE.values()):
+        assert (snomed if coding.system is CodeSystem.SNOMED_CT else loinc)(coding.code), coding
+    assert not snomed("49727003")
+    assert not loinc("8310-4")
 
 
 def test_an_answer_carries_the_words_it_rests_on() -> None:
@@ -231,9 +237,35 @@ def test_a_correction_amends_and_keeps_what_was_there() -> None:
     assert untouched is not None
     assert (corrected["status"], untouched["status"]) == ("amended", "final")
     assert corrected["valueCodeableConcept"]["coding"][0]["code"] == "2667000"
+    before = [each["valueCodeableConcept"] for each in corrected["extension"] if each["url"] == fhir.ORIGINAL]
+    assert before[0]["coding"][0]["code"] == "52101004"
+    assert "extension" not in untouched
     who = valid(fhir.provenances(call, MONITORING)[1])
     assert who["agent"][0]["who"]["identifier"]["value"] == str(correction.user_id)
     assert {"reference": f"Observation/{corrected['id']}"} in who["target"]
+
+
+def test_the_newest_correction_counts_and_everybody_who_corrected_is_named() -> None:
+    first, second = a_correction("cough", Ternary.NO), a_correction("cough", Ternary.UNKNOWN, minutes=90)
+    call = a_call(a_report(MONITORING, Finding("cough", Ternary.YES)), second, first)
+    found = observation(call, MONITORING, "cough")
+    assert found is not None
+    assert found["valueCodeableConcept"]["coding"][0]["code"] == "261665006"
+    assert found["issued"] == fhir.instant(second.at)
+    original = found["extension"][0]["valueCodeableConcept"]["coding"][0]["code"]
+    assert original == "52101004"
+    who = [valid(each)["agent"][0]["who"]["identifier"]["value"] for each in fhir.provenances(call, MONITORING)[1:]]
+    assert set(who) == {str(first.user_id), str(second.user_id)}
+
+
+def test_a_human_s_answer_to_a_question_that_was_not_asked_says_that_it_was_not() -> None:
+    call = a_call(a_report(MONITORING, Finding("cough", Missing.NOT_ASKED)), a_correction("cough", Ternary.YES))
+    found = observation(call, MONITORING, "cough")
+    assert found is not None
+    assert found["status"] == "amended"
+    assert found["extension"] == [{"url": fhir.ORIGINAL, "valueCode": "not-asked"}]
+    answer = item(call, MONITORING, "cough")["answer"][0]
+    assert answer["extension"] == [{"url": fhir.ORIGINAL, "valueCode": "not-asked"}]
 
 
 def test_provenance_names_the_dialog_by_its_hash() -> None:
