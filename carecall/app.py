@@ -83,7 +83,9 @@ class Program:
             self.language_model,
             self.shared_lines,
         )
-        self.browser_calls = BrowserCalls(self.store, self.gate, self.calls, partial(find_dialog, settings.dialogs_dir))
+        self.browser_calls = BrowserCalls(
+            self.store, self.gate, self.calls, partial(find_dialog, settings.dialogs_dir), settings.ice_servers
+        )
         self._messages: set[asyncio.Task[None]] = set()
 
     def load(self) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 from carecall.dashboard.talk import TalkRefused, TalkTrouble
 from carecall.dialog.definition import Dialog
@@ -27,12 +28,20 @@ logger = logging.getLogger(__name__)
 class BrowserCalls:
     """One test call a user, in the places that there are for calls."""
 
-    def __init__(self, store: Store, gate: Gate, calls: HeldCalls, dialog: Callable[[str], Dialog]) -> None:
-        """``dialog`` gives the dialog of a name, such as ``wellbeing.en``."""
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        calls: HeldCalls,
+        dialog: Callable[[str], Dialog],
+        ice_servers: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """``dialog`` gives the dialog of a name, such as ``wellbeing.en``; ``ice_servers`` are as in the settings."""
         self._store = store
         self._gate = gate
         self._calls = calls
         self._dialog = dialog
+        self._ice_servers = ice_servers
         self._talking: set[uuid.UUID] = set()
         self._held: set[asyncio.Task[None]] = set()
 
@@ -43,7 +52,7 @@ class BrowserCalls:
             try:
                 taken.enter_context(self._gate.place())
                 dialog = await asyncio.to_thread(self._dialog, dialog_name)
-                line = await BrowserLine.answering(offer)
+                line = await BrowserLine.answering(offer, self._ice_servers)
             except AdmissionRefused:
                 raise TalkRefused(TalkTrouble.FULL) from None
             except DialogFileError:

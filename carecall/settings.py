@@ -19,6 +19,7 @@ from carecall.errors import SettingsError
 _PACKAGE = Path(__file__).parent
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _ADDRESS = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
+_ICE = re.compile(r"stun:[\w.-]+(:\d{1,5})?|turns?:[\w.-]+(:\d{1,5})?(\?transport=(udp|tcp))?", re.ASCII)
 
 
 class Environment(StrEnum):
@@ -70,6 +71,9 @@ class Settings(BaseSettings):
     escalate_emergency_after_s: float = Field(300.0, ge=0)  # to the next person, unless acknowledged; 0: it stays
     escalate_urgent_after_s: float = Field(1800.0, ge=0)
     smtp_url: SecretStr = SecretStr("")  # smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://…:465
+    ice_urls: str = ""  # stun:HOST:PORT and turn:HOST:PORT for test calls from the browser, with commas between
+    ice_user: str = ""  # at the TURN servers
+    ice_credential: SecretStr = SecretStr("")
     otlp_url: str = ""  # an OpenTelemetry collector's http endpoint; empty: nothing is exported
     otlp_trace_share: float = Field(1.0, ge=0, le=1)  # of the traces that are exported
     log_format: LogFormat = LogFormat.AUTO
@@ -125,6 +129,7 @@ class Settings(BaseSettings):
             _http("CARECALL_OTLP_URL", self.otlp_url)
         self._webhook_is_complete()
         self._email_is_complete()
+        self._ice_is_complete()
         return self
 
     def _webhook_is_complete(self) -> None:
@@ -161,6 +166,22 @@ class Settings(BaseSettings):
         for address in (*self.alert_addresses, self.alert_email_from):
             if not (_ADDRESS.fullmatch(address) and address.isascii()):
                 raise ValueError("CARECALL_ALERT_EMAIL_TO and _FROM are addresses as name@host, with commas between")
+
+    def _ice_is_complete(self) -> None:
+        for url in (each for server in self.ice_servers for each in server["urls"]):
+            if not _ICE.fullmatch(url):
+                raise ValueError("CARECALL_ICE_URLS are stun:HOST:PORT or turn:HOST:PORT, with commas between")
+            if url.startswith("turn") and not (self.ice_user and self.ice_credential.get_secret_value()):
+                raise ValueError("a TURN server needs CARECALL_ICE_USER and CARECALL_ICE_CREDENTIAL too")
+
+    @property
+    def ice_servers(self) -> list[dict[str, Any]]:
+        """The servers that help two peers of WebRTC to find each other, as RTCPeerConnection takes them."""
+        urls = [url.strip() for url in self.ice_urls.split(",") if url.strip()]
+        relays = [url for url in urls if url.startswith("turn")]
+        others = [url for url in urls if url not in relays]
+        login = {"username": self.ice_user, "credential": self.ice_credential.get_secret_value()}
+        return [*([{"urls": others}] if others else []), *([{"urls": relays, **login}] if relays else [])]
 
     @property
     def webhook_key(self) -> bytes:

@@ -4,6 +4,7 @@ The page speaks WebRTC itself, in one plain script: pipecat's own client is a pa
 of it here is one offer and its answer.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Annotated
@@ -65,7 +66,10 @@ def add_talk(router: APIRouter, dashboard: Dashboard, talk: Talk | None) -> None
     def page(request: Request, viewer: Annotated[Viewer, Depends(needs)]) -> Response:
         names = dialog_names(dashboard.settings.dialogs_dir)
         own_first = sorted(names, key=lambda name: (not name.endswith(f".{viewer.language}"), name))
-        return dashboard.page(request, viewer, "talk.html", dialogs=own_first, possible=talk is not None)
+        ice_servers = json.dumps(dashboard.settings.ice_servers)
+        return dashboard.page(
+            request, viewer, "talk.html", dialogs=own_first, possible=talk is not None, ice_servers=ice_servers
+        )
 
     @router.post("/talk/offer")
     async def offer(viewer: Annotated[Viewer, Depends(needs)], offered: Offer) -> Response:

@@ -1,8 +1,9 @@
 """The line of a test call: a browser's microphone and loudspeaker over WebRTC, without a telephone."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
@@ -20,7 +21,7 @@ def browser_calls_possible() -> bool:
 
 
 class BrowserLine:
-    """One browser. Nothing but addresses of this machine is offered to it: no server elsewhere learns of the call."""
+    """One browser. It is offered addresses of this machine, and those that the operator's own ICE servers give it."""
 
     def __init__(self, connection: "SmallWebRTCConnection", answer: str) -> None:
         from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
@@ -32,11 +33,14 @@ class BrowserLine:
         )
 
     @classmethod
-    async def answering(cls, offer: str) -> Self:
-        """The line that a browser offers in SDP. Raises StreamRefused for an offer that is none of a microphone."""
-        from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+    async def answering(cls, offer: str, ice_servers: Sequence[Mapping[str, Any]] = ()) -> Self:
+        """The line that a browser offers in SDP. Raises StreamRefused for an offer that is none of a microphone.
 
-        connection = SmallWebRTCConnection()
+        ``ice_servers`` are as RTCPeerConnection takes them; without any, no server elsewhere learns of the call.
+        """
+        from pipecat.transports.smallwebrtc.connection import IceServer, SmallWebRTCConnection
+
+        connection = SmallWebRTCConnection([IceServer(**server) for server in ice_servers])
         try:
             if "m=audio" not in offer:
                 raise ValueError("no microphone")

@@ -2,20 +2,26 @@
 
 import asyncio
 import fractions
+import html
+import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import httpx
 import numpy as np
 import pytest
+from aioice import stun
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 from dashboard_office import Office, open_office
 from fastapi import FastAPI
+from pydantic import SecretStr, ValidationError
 
 from carecall.app import create_app
 from carecall.dashboard.passwords import hash_password
@@ -31,6 +37,7 @@ from carecall.simulation.voice_call import recipient_phrases
 from carecall.store import Store
 from carecall.store.facade import upgrade_database
 from carecall.store.tables import ConsentSource, EnrollmentRow
+from carecall.voice.browser_line import BrowserLine
 
 RATE = 8_000
 FRAME = RATE // 50
@@ -175,6 +182,76 @@ async def test_the_page_offers_the_dialogs_of_the_viewers_language_first(tmp_pat
     assert page.status_code == 200
     assert page.text.index("wellbeing.en") < page.text.index("wellbeing.ko")
     assert "talk.js" in page.text
+
+
+ICE: dict[str, object] = {
+    "ice_urls": "stun:stun.here.test:3478, turn:relay.here.test?transport=udp",
+    "ice_user": "care",
+    "ice_credential": SecretStr('a "secret" & more'),
+}
+
+
+async def test_the_browser_is_told_the_servers_that_help_to_find_it(tmp_path: Path) -> None:
+    async with open_office(tmp_path, Ports(talk=refuses(TalkTrouble.FULL)), **ICE) as office:
+        page = await office.care_worker.get("/talk")
+    told = re.search(r'data-ice-servers="([^"]*)"', page.text)
+    assert told
+    assert json.loads(html.unescape(told[1])) == [
+        {"urls": ["stun:stun.here.test:3478"]},
+        {"urls": ["turn:relay.here.test?transport=udp"], "username": "care", "credential": 'a "secret" & more'},
+    ]
+    assert page.headers["cache-control"] == "no-store"
+    assert 'a "secret"' not in repr(office.settings)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"ice_urls": "https://stun.here.test"}, "CARECALL_ICE_URLS"),
+        ({"ice_urls": "stun:here.test?transport=udp"}, "CARECALL_ICE_URLS"),
+        ({"ice_urls": "turn:relay.here.test"}, "CARECALL_ICE_CREDENTIAL"),
+    ],
+)
+def test_servers_that_a_browser_would_not_take_are_refused_at_the_start(wrong: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Settings.model_validate(wrong)
+
+
+class Stun(asyncio.DatagramProtocol):
+    """A STUN server to which everybody seems to come from one address of the internet."""
+
+    SEEN = ("203.0.113.7", 40_000)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        asked = stun.parse_message(data)
+        answer = stun.Message(asked.message_method, stun.Class.RESPONSE, asked.transaction_id)
+        answer.attributes["XOR-MAPPED-ADDRESS"] = self.SEEN
+        self._transport.sendto(bytes(answer), addr)
+
+
+async def test_the_answer_offers_the_public_address_that_a_stun_server_saw() -> None:
+    before = asyncio.all_tasks()
+    server, _ = await asyncio.get_running_loop().create_datagram_endpoint(Stun, local_addr=("0.0.0.0", 0))
+    host, port = "127.0.0.1", server.get_extra_info("sockname")[1]
+    peer = RTCPeerConnection()
+    peer.addTrack(Mouth())
+    await peer.setLocalDescription(await peer.createOffer())
+    try:
+        alone = await BrowserLine.answering(peer.localDescription.sdp)
+        helped = await BrowserLine.answering(peer.localDescription.sdp, [{"urls": [f"stun:{host}:{port}"]}])
+        await alone.close()
+        await helped.close()
+    finally:
+        await peer.close()
+        server.close()
+        async with asyncio.timeout(10):
+            while asyncio.all_tasks() - before:  # the peers' own, which end by themselves
+                await asyncio.sleep(0.05)
+    assert "203.0.113.7 40000 typ srflx" in helped.answer
+    assert "srflx" not in alone.answer
 
 
 async def test_where_webrtc_is_not_installed_the_page_says_so(office: Office) -> None:

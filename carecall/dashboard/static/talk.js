@@ -2,6 +2,7 @@
 const talk = document.getElementById("talk"), form = document.getElementById("talk-form");
 const state = document.getElementById("talk-state"), line = document.getElementById("talk-line");
 const mute = document.getElementById("mute"), finished = document.getElementById("talk-finished");
+const iceServers = JSON.parse(talk.dataset.iceServers);
 let call = null;
 
 form.addEventListener("submit", (event) => { event.preventDefault(); if (!call) begin(); });
@@ -37,7 +38,7 @@ async function begin() {
 class Refused extends Error {}
 
 async function connect(mine) {
-  const peer = mine.peer = new RTCPeerConnection();
+  const peer = mine.peer = new RTCPeerConnection({ iceServers });
   const track = mine.microphone.getAudioTracks()[0];
   peer.addTrack(track, mine.microphone);
   peer.addEventListener("track", ({ track: voice }) => { document.getElementById("agent-voice").srcObject = new MediaStream([voice]); });
@@ -70,12 +71,12 @@ async function connect(mine) {
   watch(mine);
 }
 
-// All of this machine's addresses go with the offer; two seconds are enough for them.
+// All of this machine's addresses go with the offer; two seconds are enough for them, and five to ask servers for more.
 function gathered(peer) {
   return new Promise((done) => {
     const look = () => { if (peer.iceGatheringState === "complete") done(); };
     peer.addEventListener("icegatheringstatechange", look);
-    setTimeout(done, 2000);
+    setTimeout(done, iceServers.length ? 5000 : 2000);
     look();
   });
 }
