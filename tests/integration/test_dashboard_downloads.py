@@ -4,15 +4,19 @@ import csv
 import io
 import json
 import wave
+import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from dashboard_office import Office
-from fhir.resources.R4B.bundle import Bundle
+from fhir_rules import whole
 from openpyxl import load_workbook
 from sqlmodel import select
 
+from carecall.domain.finding import Ternary
 from carecall.domain.viewer import Role
+from carecall.exchange import fhir
 from carecall.store.tables import AttemptRow, HistoryKind, HistoryRow, RecipientRow
 
 PERIOD = "from=2026-05-01&to=2026-05-31"
@@ -47,6 +51,20 @@ def record(office: Office, content: bytes) -> None:
         session.get_one(AttemptRow, office.ours.urgent_call).recording_path = str(path)
 
 
+def correct(office: Office, value: Ternary, reason: str, who: Role = Role.CARE_WORKER) -> None:
+    """Somebody of ours corrects the finding of the call as it stands."""
+    care, viewer, call = office.store.care, office.ours.users[who], office.ours.urgent_call
+    seen = care.call(viewer, call).finding("chest_pain").seen
+    care.correct(viewer, call, "chest_pain", value, reason, seen=seen)
+
+
+def correct_twice(office: Office) -> None:
+    office.clock.pass_(timedelta(minutes=5))
+    correct(office, Ternary.UNKNOWN, "not clear on the recording")
+    office.clock.pass_(timedelta(minutes=5))
+    correct(office, Ternary.NO, "a pulled muscle", Role.SUPERVISOR)
+
+
 def history(office: Office) -> list[tuple[str, str]]:
     with office.store._database.reading() as session:
         query = select(HistoryRow).where(
@@ -71,6 +89,30 @@ async def test_a_finding_stands_with_the_words_that_it_rests_on(office: Office) 
     found = dict(zip(rows[0], next(row for row in rows if "김영자" in row), strict=True))
     assert found["Words"] == "어제부터 가슴이 아파요"
     assert (found["Finding"], found["Value"]) == ("chest_pain", "yes")
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+async def test_a_list_has_the_newest_correction_and_what_was_there(office: Office, form: str) -> None:
+    correct_twice(office)
+    rows = await rows_of(office, f"/downloads/list?what=findings&format={form}&{PERIOD}")
+    found = dict(zip(rows[0], next(row for row in rows if "김영자" in row), strict=True))
+    assert (found["Value"], found["Before correction"], found["Reason of correction"]) == (
+        "no",
+        "yes",
+        "a pulled muscle",
+    )
+    assert found["Corrected"] == "2026-05-04 09:40:00"
+    untouched = dict(zip(rows[0], next(row for row in rows if "이순자" in row), strict=True))
+    assert (untouched["Corrected"], untouched["Before correction"]) == ("", "")
+
+
+async def test_of_corrections_at_one_moment_the_same_counts_everywhere(office: Office) -> None:
+    for number in range(6):
+        correct(office, list(Ternary)[number % 3], f"reason {number}")
+    shown = office.store.care.call(office.ours.users[Role.VIEWER], office.ours.urgent_call).finding("chest_pain")
+    rows = await rows_of(office, f"/downloads/list?what=findings&format=csv&{PERIOD}")
+    found = dict(zip(rows[0], next(row for row in rows if "김영자" in row), strict=True))
+    assert found["Reason of correction"] == shown.corrections[-1].reason
 
 
 async def test_times_are_on_the_clock_of_whoever_downloads(office: Office) -> None:
@@ -146,15 +188,49 @@ async def test_audio_is_given_where_it_was_kept_and_in_parts(office: Office, tmp
 
 async def test_a_person_is_taken_as_fhir(office: Office) -> None:
     response = await office.supervisor.get(f"/recipients/{office.ours.urgent}/fhir")
-    bundle = Bundle.model_validate(response.json())
-    assert bundle.type == "collection"
-    assert [entry["resource"]["resourceType"] for entry in response.json()["entry"]] == [
+    bundle = whole(response.json())
+    assert bundle["type"] == "collection"
+    assert [entry["resource"]["resourceType"] for entry in bundle["entry"]] == [
         "Patient",
         "QuestionnaireResponse",
         "Observation",
         "Provenance",
     ]
     assert history(office) == [(f"recipient:{office.ours.urgent}", "fhir")]
+
+
+async def test_a_corrected_person_is_taken_with_who_corrected_and_what_was_there(office: Office) -> None:
+    correct_twice(office)
+    bundle = whole((await office.supervisor.get(f"/recipients/{office.ours.urgent}/fhir")).json())
+    found: dict[str, list[fhir.Resource]] = {
+        kind: [] for kind in ("Patient", "QuestionnaireResponse", "Observation", "Provenance")
+    }
+    for entry in bundle["entry"]:
+        found[entry["resource"]["resourceType"]].append(entry["resource"])
+    (response,), (observation,) = found["QuestionnaireResponse"], found["Observation"]
+    assert (response["status"], observation["status"]) == ("amended", "amended")
+    assert observation["valueCodeableConcept"]["coding"][0]["display"] == "Absent"
+    (original,) = observation["extension"]
+    assert original["url"] == fhir.ORIGINAL
+    assert original["valueCodeableConcept"]["coding"][0]["display"] == "Present"
+    assert [
+        (each["agent"][0]["who"]["identifier"]["value"], each["reason"][0]["text"]) for each in found["Provenance"][1:]
+    ] == [
+        (str(office.ours.users[Role.CARE_WORKER].user_id), "not clear on the recording"),
+        (str(office.ours.users[Role.SUPERVISOR].user_id), "a pulled muscle"),
+    ]
+
+
+async def test_a_person_s_copy_has_the_finding_and_each_correction(office: Office) -> None:
+    correct_twice(office)
+    copy = await office.supervisor.get(f"/people/{office.ours.urgent}/copy.zip")
+    person = json.loads(zipfile.ZipFile(io.BytesIO(copy.content)).read("person.json"))
+    assert [(row["code"], row["value"]) for row in person["finding"]] == [("chest_pain", "yes")]
+    corrections = sorted(person["correction"], key=lambda row: row["at"])
+    assert [(row["value"], row["reason"]) for row in corrections] == [
+        ("unknown", "not clear on the recording"),
+        ("no", "a pulled muscle"),
+    ]
 
 
 def paths(office: Office) -> list[str]:
