@@ -129,7 +129,8 @@ def _show(console: Console, call: "VoiceResult", effective: Settings) -> None:
     console.print(f"\n[bold]Answer latency[/] (end of speech → agent's first audio on the line): {each} s")
     console.print(f"p50 {percentile(latencies, 0.5):.2f} s, p95 {percentile(latencies, 0.95):.2f} s\n")
     print_report(report)
-    console.print(f"\nRecording: {call.recording}")
+    sealed = " (encrypted: hear it in the dashboard)" if effective.secret_key.get_secret_value() else ""
+    console.print(f"\nRecording: {call.recording}{sealed}")
     console.print(f"Database:  {effective.database}")
     console.print(
         "\nNext: 'carecall chat wellbeing.en' to talk to it yourself, 'carecall simulate scenarios/' for more calls."

@@ -7,7 +7,7 @@ import sys
 import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from carecall.exchange.table_file import Line
     from carecall.store import Store
     from carecall.store.people import Listed
-    from carecall.store.tables import EnrollmentRow
+    from carecall.store.tables import EnrollmentRow, RecipientRow
 
 people = typer.Typer(help="The people who are called.", no_args_is_help=True)
 
@@ -155,7 +155,6 @@ def list_(campaign: OfCampaign = "", organisation: Of = "", as_json: AsJson = Fa
 @people.command()
 def show(person: Who, as_json: AsJson = False) -> None:
     """Show what is recorded of a person, and the last attempts to reach them. The look is kept in the audit trail."""
-    from carecall.outreach.local_days import known_zone
     from carecall.outreach.reason_words import words
 
     with open_store() as store:
@@ -179,13 +178,14 @@ def show(person: Who, as_json: AsJson = False) -> None:
         "time zone": row.time_zone,
         "hours": hours,
         "patience": f"{row.patience_s:g} s",
+        "recording": f"agreed {_day(row.recording_consent_at, row)}" if row.recording_consent_at else "not agreed",
         "notes": row.notes.replace("\n", "\n" + 11 * " "),
     }
     for key, value in lines.items():
         typer.echo(f"{key:10} {value}")
     for enrollment, campaign in listed.enrollments:
-        given = enrollment.consent_at and enrollment.consent_at.astimezone(known_zone(row.time_zone) or UTC)
-        consent = f"consent {enrollment.consent_source} {given:%Y-%m-%d}" if given else ""
+        given = enrollment.consent_at
+        consent = f"consent {enrollment.consent_source} {_day(given, row)}" if given else ""
         typer.echo(f"{'campaign':10} {campaign}: {', '.join(filter(None, [_standing(enrollment), consent]))}")
         if _standing(enrollment) == "is called" and enrollment.why:
             said = words(Reason(enrollment.why), enrollment.next_due_at, row.time_zone, Language.ENGLISH)
@@ -286,6 +286,13 @@ def _person(store: "Store", who: str) -> "Listed":
     raise CareCallError(f"{len(found)} people have this name; say the id: {ids}.")
 
 
+def _day(at: datetime, row: "RecipientRow") -> str:
+    """The day on the person's own clock."""
+    from carecall.outreach.local_days import known_zone
+
+    return f"{at.astimezone(known_zone(row.time_zone) or UTC):%Y-%m-%d}"
+
+
 def _standing(enrollment: "EnrollmentRow") -> str:
     if enrollment.opted_out_at:
         return "opted out"
@@ -308,6 +315,7 @@ def _as_json(listed: "Listed") -> dict[str, Any]:
         "closes": row.closes and row.closes.isoformat("minutes"),
         "patience_s": row.patience_s,
         "notes": row.notes,
+        "recording_consent_at": row.recording_consent_at and row.recording_consent_at.isoformat(),
         "campaigns": [
             {
                 "enrollment_id": str(enrollment.id),

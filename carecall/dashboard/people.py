@@ -20,6 +20,7 @@ from carecall.dashboard.words import Words
 from carecall.domain.enrollment import Due
 from carecall.domain.viewer import Role, Viewer
 from carecall.exchange.people_file import Column, Defaults, Problem, check_person
+from carecall.outreach.local_days import known_zone
 from carecall.outreach.planning import next_check
 from carecall.outreach.reason_words import clock_words
 from carecall.outreach.reason_words import words as reason_words
@@ -47,6 +48,7 @@ _DETAILS = (
     Column.OPENS,
     Column.CLOSES,
     Column.PATIENCE_S,
+    Column.RECORDING_CONSENT,
     Column.NOTES,
 )
 
@@ -240,6 +242,7 @@ def add_people(router: APIRouter, dashboard: Dashboard) -> None:
             calls={place.enrollment_id: _call_of(place, details.time_zone, now, viewer) for place in details.places},
             campaigns=await store.run(care.campaign_list, viewer) if viewer.may(Role.SUPERVISOR) else (),
             sources=(ConsentSource.WRITTEN, ConsentSource.SPOKEN),
+            keeps_days=dashboard.settings.retain_recordings_days,
             done=done_words(request, viewer),
         )
 
@@ -410,9 +413,15 @@ def _typed(details: Details) -> Typed:
             "opens": clock(details.opens),
             "closes": clock(details.closes),
             "patience_s": f"{details.patience_s:g}" if details.patience_s else "",
+            "recording_consent": _day(details.recording_consent_at, details.time_zone),
             "notes": details.notes,
         }
     )
+
+
+def _day(at: datetime | None, zone: str) -> str:
+    """The day on the person's own clock, as a form takes it."""
+    return f"{at.astimezone(known_zone(zone) or UTC):%Y-%m-%d}" if at else ""
 
 
 def _consent(

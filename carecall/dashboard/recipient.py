@@ -52,7 +52,8 @@ class RecordWords:
         return self._known(f"ending.{reason}", reason)
 
     def happened(self, item: HistoryItem) -> str:
-        return self._known(f"history.{item.what}", item.what)
+        what = f"recording.{item.details['recording']}" if "recording" in item.details else item.what
+        return self._known(f"history.{what}", item.what)
 
     def on(self, day: date) -> str:
         return format_date(day, "EEE d MMM" if self._english else "M월 d일 (EEE)", locale=self._locale)
@@ -112,6 +113,7 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
             "recipient.html",
             status=status,
             person=person,
+            records=dashboard.settings.record_calls,
             next_calls=list(_next_calls(person, now, words)),
             their_time=f"{now.astimezone(zone):%H:%M}",
             calls=calls,

@@ -36,6 +36,11 @@ def add_rights(router: APIRouter, dashboard: Dashboard) -> None:
         headers = {"Content-Disposition": f'attachment; filename="carecall-{recipient_id}.zip"'}
         return StreamingResponse(_pieces(person), media_type="application/zip", headers=headers)
 
+    @router.post("/people/{recipient_id}/recordings/delete")
+    async def delete_recordings(viewer: Supervisor, recipient_id: UUID) -> Response:
+        deleted = await store.run(care.delete_recordings, viewer, recipient_id)
+        return RedirectResponse(f"/people/{recipient_id}?done=recordings_deleted&n={deleted}", 303)
+
     @router.get("/people/{recipient_id}/erase")
     async def ask_before_erasure(request: Request, viewer: Admin, recipient_id: UUID) -> Response:
         return await erasure_page(request, viewer, recipient_id)

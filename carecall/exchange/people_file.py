@@ -36,6 +36,7 @@ class Column(StrEnum):
     TIME_ZONE = "time_zone"
     CONSENT = "consent"
     CONSENT_SOURCE = "consent_source"
+    RECORDING_CONSENT = "recording_consent"
     OPENS = "opens"
     CLOSES = "closes"
     PATIENCE_S = "patience_s"
@@ -53,6 +54,7 @@ _HEADINGS: Mapping[Column, str] = {
     Column.TIME_ZONE: "time zone, 시간대",
     Column.CONSENT: "consent, 동의, 동의여부, 동의일",
     Column.CONSENT_SOURCE: "consent source, 동의방법, 동의방식",
+    Column.RECORDING_CONSENT: "recording consent, recording, 녹음동의, 녹음동의여부, 녹음동의일, 녹음",
     Column.OPENS: "opens, 통화시작, 시작시각",
     Column.CLOSES: "closes, 통화종료, 종료시각",
     Column.PATIENCE_S: "patience s, patience, 기다림, 대기시간",
@@ -217,6 +219,7 @@ class _Line:
         zone = self._time_zone(number)
         opens, closes = self._hours()
         consent_at, denied, source = self._consent(zone)
+        recording_at, recording_denied = self._given(Column.RECORDING_CONSENT, zone)
         person = Person(
             name=name,
             phone=phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) if number else "",
@@ -225,6 +228,8 @@ class _Line:
             consent_at=consent_at,
             consent_source=source,
             consent_denied=denied,
+            recording_consent_at=recording_at,
+            recording_denied=recording_denied,
             patience_s=self._patience(),
             opens=opens,
             closes=closes,
@@ -324,26 +329,31 @@ class _Line:
         return None
 
     def _consent(self, zone: ZoneInfo | None) -> tuple[datetime | None, bool, ConsentSource | None]:
-        text = self._text(Column.CONSENT)
         source_text = self._text(Column.CONSENT_SOURCE)
         known_source = _SOURCE_OF.get(_plain(source_text))
         if source_text and known_source is None:
             message = f"consent_source {_shown(source_text)} is neither written nor spoken"
             self.wrong(Column.CONSENT_SOURCE, "source_unknown", message, text=_shown(source_text))
-        if not text:
-            return None, False, None
-        word = _CONSENT_OF.get(_plain(text))
-        if word == "no":
-            return None, True, None
-        day = None if word else self._date(Column.CONSENT, text, "write yes, no, or the day such as 2026-11-22")
-        if word is None and day is None:
-            return None, False, None
+        given, denied = self._given(Column.CONSENT, zone)
+        if given is None:
+            return None, denied, None
         if not source_text and self._fine(Column.CONSENT_SOURCE):
             self.wrong(Column.CONSENT_SOURCE, "source_missing", "consent_source is missing; write written or spoken")
+        return given, False, ConsentSource(known_source) if known_source else None
+
+    def _given(self, column: Column, zone: ZoneInfo | None) -> tuple[datetime | None, bool]:
+        """When a consent was given, and whether the list says expressly that there is none."""
+        text = self._text(column)
+        word = _CONSENT_OF.get(_plain(text))
+        if not text or word == "no":
+            return None, word == "no"
+        day = None if word else self._date(column, text, "write yes, no, or the day such as 2026-11-22")
+        if word is None and day is None:
+            return None, False
         given = self._now if day is None else datetime.combine(day, time(), zone or UTC)
         if given > self._now:
-            self.wrong(Column.CONSENT, "consent_ahead", f"consent on {day} is in the future", day=str(day))
-        return given, False, ConsentSource(known_source) if known_source else None
+            self.wrong(column, "consent_ahead", f"{column} on {day} is in the future", day=str(day))
+        return given, False
 
     def _hours(self) -> tuple[time | None, time | None]:
         opens, closes = self._time(Column.OPENS), self._time(Column.CLOSES)

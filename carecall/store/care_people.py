@@ -17,12 +17,14 @@ from carecall.domain.language import Language
 from carecall.domain.viewer import Viewer
 from carecall.errors import StoreConflict, StoreNotFound
 from carecall.store.audit import note
+from carecall.store.days import local_day
 from carecall.store.engine import Database, Repository
 from carecall.store.enrolled import people_enrolled, read_enrolled
 from carecall.store.history import remember
 from carecall.store.people import Person
 from carecall.store.planning import AD_HOC
-from carecall.store.recipients import new_recipient, opt_out
+from carecall.store.recipients import new_recipient, opt_out, record_from
+from carecall.store.recordings import recorded_calls
 from carecall.store.scope import scoped, the
 from carecall.store.slots import drop_waiting, look_again
 from carecall.store.tables import (
@@ -152,6 +154,8 @@ class Details:
     closes: time | None
     patience_s: float
     notes: str
+    recording_consent_at: datetime | None
+    recordings: int  # of their calls
     opted_out: bool
     places: tuple[Place, ...]  # the newest first
     seen: str
@@ -208,6 +212,7 @@ class CarePeople(Repository):
         with self._database.reading() as session:
             row = the(session, select(RecipientRow).where(RecipientRow.id == recipient_id), viewer)
             places = _places(session, viewer, [recipient_id], self._database.now(), ended=True)[recipient_id]
+            recordings = len(recorded_calls(session, recipient_id, ended=True))
         with self._database.writing() as session:
             note(session, self._database, str(viewer.user_id), "recipient.viewed", f"recipient:{recipient_id}")
         return Details(
@@ -220,6 +225,8 @@ class CarePeople(Repository):
             row.closes,
             row.patience_s,
             row.notes,
+            row.recording_consent_at,
+            recordings,
             any(place.opted_out_at for place in places),
             tuple(places),
             _seen(row),
@@ -244,6 +251,8 @@ class CarePeople(Repository):
             session.add(row)
             session.flush()
             self._remember(session, viewer, row.id, HistoryKind.DETAILS_CHANGED, "recipient.added", added=True)
+            if person.recording_consent_at is not None:
+                record_from(session, self._database, row, person.recording_consent_at, viewer)
             return row.id
 
     def change_person(self, viewer: Viewer, recipient_id: uuid.UUID, person: Person, seen: str) -> tuple[str, ...]:
@@ -266,6 +275,7 @@ class CarePeople(Repository):
                 _refuse_double(session, self._database, viewer, person, row)
                 cipher = self._database.cipher
                 row.name_index, row.phone_index = cipher.name_index(person.name), cipher.phone_index(person.phone)
+            zone = row.time_zone
             for name in changed:
                 setattr(row, name, values[name])
             if changed:
@@ -275,6 +285,9 @@ class CarePeople(Repository):
                 self._remember(
                     session, viewer, recipient_id, HistoryKind.DETAILS_CHANGED, "recipient.changed", fields=fields
                 )
+            if _agreed_on(row.recording_consent_at, zone) != _agreed_on(person.recording_consent_at, person.time_zone):
+                record_from(session, self._database, row, person.recording_consent_at, viewer)
+                changed += ("recording_consent",)
             return changed
 
     def enrol_people(
@@ -496,6 +509,11 @@ def _key(wanted: Wanted) -> tuple[ColumnElement[Any], bool]:
             return col(RecipientRow.created_at), wanted.order is Order.OLDEST  # type: ignore[return-value]
 
 
+def _agreed_on(at: datetime | None, zone: str) -> date | None:
+    """The day of a consent, which is what a form shows of it."""
+    return at and local_day(at, zone)
+
+
 def _mark(key: Any, recipient_id: uuid.UUID) -> str:
     return f"{key.isoformat() if isinstance(key, datetime) else key}~{recipient_id}"
 
@@ -612,5 +630,5 @@ def _refuse_double(
 
 def _seen(row: RecipientRow) -> str:
     """Another one for every change of what a form shows."""
-    shown = "\x1f".join(str(getattr(row, name)) for name in _FIELDS)
+    shown = "\x1f".join(str(getattr(row, name)) for name in (*_FIELDS, "recording_consent_at"))
     return hashlib.sha256(f"{row.id}\x1f{shown}".encode("utf-8", "surrogatepass")).hexdigest()[:16]

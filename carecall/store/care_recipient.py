@@ -122,6 +122,7 @@ class ShownRecipient:
     opens: time | None
     closes: time | None
     notes: str
+    recording_consent_at: datetime | None
     created_at: datetime
     memberships: tuple[Membership, ...]  # active ones first, then the newest
     days: tuple[ShownDay, ...]  # oldest first, the last is today on the person's calendar
@@ -157,6 +158,7 @@ class CareRecipient(Repository):
                 row.opens,
                 row.closes,
                 row.notes,
+                row.recording_consent_at,
                 row.created_at,
                 memberships,
                 _days(session, recipient_id, local_day(self._database.now(), row.time_zone)),

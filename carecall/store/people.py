@@ -15,7 +15,7 @@ from carecall.errors import StoreError, StoreNotFound
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Database
 from carecall.store.history import remember
-from carecall.store.recipients import new_recipient
+from carecall.store.recipients import new_recipient, record_from
 from carecall.store.tables import (
     DEFAULT_ORGANISATION,
     AttemptRow,
@@ -28,6 +28,7 @@ from carecall.store.tables import (
 
 _AT_ONCE = 500  # values in one query, rows in one flush
 _IMPORT_LOCK = 4_119_989  # any number, the same in every process
+_RECORDING = "recording_consent"  # as the column is called
 _AD_HOC = "Ad hoc: "  # campaigns of test calls
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class Person:
     consent_at: datetime | None = None
     consent_source: ConsentSource | None = None
     consent_denied: bool = False  # the list says expressly that there is no consent
+    recording_consent_at: datetime | None = None
+    recording_denied: bool = False  # as above, of the consent to be recorded
     patience_s: float | None = None
     opens: time | None = None
     closes: time | None = None
@@ -231,19 +234,24 @@ class People:
         row.opens, row.closes = person.opens, person.closes
         session.add(row)
         note(session, self._database, actor, "recipient.added", f"recipient:{row.id}")
+        if person.recording_consent_at is not None:
+            record_from(session, self._database, row, person.recording_consent_at, actor)
         return row.id
 
     def _change(self, session: Session, look: "_Look", person: Person, fate: Fate, actor: str) -> None:
         recipient = look.recipients[self.key(person)]
         enrollment = look.enrollments.get(recipient.id)
-        for name in fate.changes:
+        fields = [name for name in fate.changes if name != _RECORDING]
+        for name in fields:
             setattr(enrollment if name == "last_day" else recipient, name, getattr(person, name))
         subject = f"recipient:{recipient.id}"
-        if fate.changes:
-            fields = ", ".join(fate.changes)
-            note(session, self._database, actor, "recipient.changed", subject, fields=fields)
+        if _RECORDING in fate.changes:
+            record_from(session, self._database, recipient, person.recording_consent_at, actor)
+        if fields:
+            named = ", ".join(fields)
+            note(session, self._database, actor, "recipient.changed", subject, fields=named)
             kind = HistoryKind.DETAILS_CHANGED
-            remember(session, self._database, recipient.id, actor, kind, fields=fields)
+            remember(session, self._database, recipient.id, actor, kind, fields=named)
         if enrollment is not None:
             enrollment.next_due_at = self._database.now()
             if fate.consents:
@@ -324,6 +332,9 @@ def _changes(person: Person, recipient: RecipientRow, enrollment: EnrollmentRow 
         value = getattr(person, name)
         if value is not None and value != getattr(recipient, name):
             yield name
+    agrees = person.recording_consent_at is not None
+    if (agrees or person.recording_denied) and agrees != (recipient.recording_consent_at is not None):
+        yield _RECORDING
     if person.last_day is not None and enrollment is not None and person.last_day != enrollment.last_day:
         yield "last_day"
 

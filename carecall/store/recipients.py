@@ -71,9 +71,10 @@ def record_from(
     """The person agreed at a moment to be recorded, or with None does so no longer: from the next call on."""
     recipient.recording_consent_at = at
     session.flush()
-    remember(session, database, recipient.id, actor, HistoryKind.CONSENT, subject="recording", withdrawn=at is None)
+    agreed = at is not None
+    remember(session, database, recipient.id, actor, HistoryKind.CONSENT, recording="agreed" if agreed else "withdrawn")
     by = actor if isinstance(actor, str) else str(actor.user_id)
-    action = "recipient.recording_withdrawn" if at is None else "recipient.recording_agreed"
+    action = "recipient.recording_agreed" if agreed else "recipient.recording_withdrawn"
     note(session, database, by, action, f"recipient:{recipient.id}")
 
 

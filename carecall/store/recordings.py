@@ -6,14 +6,15 @@ database is changed, and gone with the call's other records. Without CARECALL_SE
 
 import os
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
-from sqlmodel import Session
+from sqlmodel import Session, col, delete, select, update
 
 from carecall.store.calls import the_attempt
 from carecall.store.engine import Repository
 from carecall.store.sound_file import KEY_BYTES, SUFFIX_PLAIN, SUFFIX_SEALED, SoundFile
-from carecall.store.tables import AttemptRow, RecipientRow, RecordingKeyRow
+from carecall.store.tables import AttemptRow, EnrollmentRow, RecipientRow, RecordingKeyRow
 
 
 class Recordings(Repository):
@@ -42,6 +43,28 @@ def sound_of(session: Session, attempt: AttemptRow) -> SoundFile | None:
     """The recording of a call, on the machine that made it; None when there is none."""
     path = attempt.recording_path
     return SoundFile(Path(path), key_of(session, attempt.id)) if path else None
+
+
+def recorded_calls(session: Session, recipient_id: uuid.UUID, *, ended: bool = False) -> dict[uuid.UUID, SoundFile]:
+    """The recordings of a person's calls, by the call; ``ended``: without that of a call that goes on."""
+    of_person = select(EnrollmentRow.id).where(EnrollmentRow.recipient_id == recipient_id)
+    query = (
+        select(AttemptRow.id, AttemptRow.recording_path, RecordingKeyRow.key)
+        .join(RecordingKeyRow, col(RecordingKeyRow.attempt_id) == AttemptRow.id, isouter=True)
+        .where(col(AttemptRow.enrollment_id).in_(of_person), col(AttemptRow.recording_path).is_not(None))
+    )
+    if ended:
+        query = query.where(col(AttemptRow.ended_at).is_not(None))
+    return {
+        attempt_id: SoundFile(Path(path or ""), bytes.fromhex(key) if key else None)
+        for attempt_id, path, key in session.exec(query)
+    }
+
+
+def forget_recordings(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
+    """The calls have no recording any more, and what it was sealed with is gone."""
+    session.exec(delete(RecordingKeyRow).where(col(RecordingKeyRow.attempt_id).in_(attempt_ids)))
+    session.exec(update(AttemptRow).where(col(AttemptRow.id).in_(attempt_ids)).values(recording_path=None))
 
 
 def key_of(session: Session, attempt_id: uuid.UUID) -> bytes | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Uuid, literal, tuple_
-from sqlmodel import Session, col, delete, func, or_, select, update
+from sqlmodel import Session, col, delete, func, or_, select
 
 from carecall.store.audit import PROGRAM, note
 from carecall.store.engine import Repository
+from carecall.store.recordings import forget_recordings
 from carecall.store.tables import (
     AlertDeliveryRow,
     AlertRow,
@@ -21,7 +22,6 @@ from carecall.store.tables import (
     HistoryRow,
     MemoryRow,
     RecipientRow,
-    RecordingKeyRow,
     ReportRow,
     TurnRow,
     UtcDateTime,
@@ -100,8 +100,7 @@ class Retention(Repository):
     def recordings_gone(self, attempt_ids: Sequence[uuid.UUID]) -> None:
         """Notes that the audio of these calls was deleted, and deletes what it was sealed with."""
         with self._database.writing() as session:
-            session.exec(delete(RecordingKeyRow).where(col(RecordingKeyRow.attempt_id).in_(attempt_ids)))
-            session.exec(update(AttemptRow).where(col(AttemptRow.id).in_(attempt_ids)).values(recording_path=None))
+            forget_recordings(session, attempt_ids)
             note(session, self._database, PROGRAM, "retention.cleared", "database", recordings=len(attempt_ids))
 
 

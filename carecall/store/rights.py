@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, delete, func, or_, select
@@ -21,7 +20,7 @@ from carecall.errors import StoreError, StoreNotFound
 from carecall.store.audit import Detail, note
 from carecall.store.engine import Database, Repository
 from carecall.store.history import remember
-from carecall.store.recordings import key_of
+from carecall.store.recordings import forget_recordings, recorded_calls
 from carecall.store.sound_file import SoundFile
 from carecall.store.tables import LIVE, AlertRow, AttemptRow, AuditRow, EnrollmentRow, HistoryKind, RecipientRow, Row
 
@@ -98,6 +97,27 @@ class CareRights(Repository):
         self._database.tidy()
         return erased
 
+    def delete_recordings(self, viewer: Viewer, recipient_id: uuid.UUID) -> int:
+        """Deletes the audio of the person's calls but for one that goes on. Gives of how many. Raises StoreNotFound."""
+        with self._database.writing() as session:
+            person = _one(session, recipient_id, viewer)
+            recordings = recorded_calls(session, person.id, ended=True)
+            if recordings:
+                forget_recordings(session, recordings)
+                _delete_files(recordings.values())
+                kind, count = HistoryKind.DETAILS_CHANGED, len(recordings)
+                remember(session, self._database, person.id, viewer, kind, recording="deleted", calls=count)
+                action = "recipient.recordings_deleted"
+                note(session, self._database, str(viewer.user_id), action, f"recipient:{person.id}", calls=count)
+        self._database.tidy()
+        return len(recordings)
+
+
+def _delete_files(recordings: Iterable[SoundFile]) -> None:
+    """Those on this machine; the others are noise from now on, where they were sealed."""
+    for recording in recordings:
+        recording.path.unlink(missing_ok=True)
+
 
 def _one(session: Session, recipient_id: uuid.UUID, viewer: Viewer | None = None) -> RecipientRow:
     row = session.get(RecipientRow, recipient_id, with_for_update=True)
@@ -114,7 +134,7 @@ def _copy(session: Session, database: Database, person: RecipientRow, actor: str
     }
     seen = select(col(AuditRow.at), col(AuditRow.action)).where(col(AuditRow.subject) == f"recipient:{person.id}")
     tables["audit"] = [_as_json(row) for row in session.execute(seen.order_by(col(AuditRow.id))).mappings()]
-    recordings = _recordings(session, person.id)
+    recordings = recorded_calls(session, person.id)
     remember(session, database, person.id, actor, HistoryKind.EXPORTED)
     note(session, database, actor, "recipient.exported", f"recipient:{person.id}", recordings=len(recordings))
     return PersonFile(tables, recordings)
@@ -132,7 +152,7 @@ def _erase(session: Session, database: Database, person: RecipientRow, actor: st
     )
     if session.execute(urgent).first() is not None:
         raise EmergencyOpen
-    recordings = [file.path for file in _recordings(session, person.id).values()]
+    recordings = recorded_calls(session, person.id)
     opted_out = col(EnrollmentRow.opted_out_at).is_not(None)
     of_person = col(EnrollmentRow.recipient_id) == person.id
     number_kept = session.execute(select(col(EnrollmentRow.id)).where(of_person, opted_out)).first() is not None
@@ -151,20 +171,11 @@ def _erase(session: Session, database: Database, person: RecipientRow, actor: st
         person.patience_s = 0.0
     else:
         session.expunge(person)
-    for file in recordings:
-        file.unlink(missing_ok=True)
+    _delete_files(recordings.values())
     counts: dict[str, Detail] = {name: rows.get(name, 0) for name in ("attempt", "turn", "finding", "alert", "memory")}
     subject = f"recipient:{person.id}"
     note(session, database, actor, "recipient.erased", subject, number_kept=number_kept, **counts)
     return Erased(rows, len(recordings), number_kept)
-
-
-def _recordings(session: Session, recipient_id: uuid.UUID) -> dict[uuid.UUID, SoundFile]:
-    query = select(col(AttemptRow.id), col(AttemptRow.recording_path)).where(
-        _belongs(_table(AttemptRow), recipient_id), col(AttemptRow.recording_path).is_not(None)
-    )
-    calls = session.execute(query).all()
-    return {attempt_id: SoundFile(Path(str(path)), key_of(session, attempt_id)) for attempt_id, path in calls}
 
 
 def _rows(table: Table, recipient_id: uuid.UUID) -> Any:

@@ -36,6 +36,7 @@ from carecall.store import Store
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
 BASE = "https://calls.example.org"
+SECRET = "a key for these calls"
 ACCOUNT, AUTH_TOKEN = sid("AC"), "an auth token"
 DIALOG = find_dialog(Settings().dialogs_dir, "wellbeing.en")
 Found = TypeVar("Found")
@@ -75,6 +76,7 @@ def twilio() -> Iterator[Twilio]:
 def serving(settings: Settings, twilio: Twilio, *, drain_s: float = 60) -> AbstractContextManager[RunningServer]:
     return running_server(
         settings,
+        CARECALL_SECRET_KEY=SECRET,
         CARECALL_DRAIN_S=str(drain_s),
         CARECALL_PUBLIC_URL=BASE,
         CARECALL_TWILIO_ACCOUNT_SID=ACCOUNT,
@@ -87,14 +89,14 @@ def serving(settings: Settings, twilio: Twilio, *, drain_s: float = 60) -> Abstr
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, twilio: Twilio) -> Iterator[RunningServer]:
     settings = Settings(data_dir=tmp_path_factory.mktemp("resume"), llm="none", record_calls=True)
-    Store.open(settings.database, upgrade=True).close()
+    Store.open(settings.database, secret=SECRET, upgrade=True).close()
     with serving(settings, twilio) as server:
         yield server
 
 
 @pytest.fixture
 def store(server: RunningServer) -> Iterator[Store]:
-    with Store.open(server.settings.database) as store:
+    with Store.open(server.settings.database, secret=SECRET) as store:
         yield store
 
 
@@ -199,10 +201,21 @@ async def drop(peer: MediaPeer) -> None:
 
 def dialed(server: RunningServer, store: Store, voice: PhraseCache, name: str) -> Telephone:
     attempt_id = store.attempts.ad_hoc(DIALOG, name, Language.ENGLISH)
+    store.recipients.record_from(store.attempts.get(attempt_id).recipient_id, store.now())
     store.attempts.advance(attempt_id, AttemptState.DIALING)
     call = Telephone(server, store, voice, attempt_id)
     store.outreach.placed(attempt_id, call.call_sid)
     return call
+
+
+def recorded_s(store: Store, call: Telephone) -> float:
+    """How many seconds of the call are to be heard."""
+    recording = store.recordings.of(call.id)
+    assert recording is not None
+    assert recording.key is not None
+    assert not recording.broke_off()
+    with recording.open() as sound, wave.open(sound) as audio:
+        return float(audio.getnframes() / audio.getframerate())
 
 
 async def test_a_stream_that_drops_is_taken_up_where_the_talk_stood(
@@ -242,10 +255,8 @@ async def test_a_stream_that_drops_is_taken_up_where_the_talk_stood(
     assert (found["ate"], found["slept_well"]) == ("yes", "no")
     turns = await call.turns()
     assert [turn.index for turn in turns] == list(range(len(turns)))
-    recording = (await asyncio.to_thread(store.attempts.get, call.id)).recording_path
-    assert recording is not None
-    with wave.open(recording) as audio:
-        assert audio.getnframes() / audio.getframerate() > turns[-1].started_s, "all lines are on one recording"
+    recorded = await asyncio.to_thread(recorded_s, store, call)
+    assert recorded > turns[-1].started_s, "all lines are on one recording"
 
 
 async def test_a_talk_that_has_come_to_its_end_is_not_taken_up_again(
@@ -344,9 +355,9 @@ def _attempt_of(store: Store, call_sid: str) -> UUID:
 async def test_another_process_takes_up_the_call_of_one_that_was_killed(
     tmp_path: Path, twilio: Twilio, voice: PhraseCache
 ) -> None:
-    settings = Settings(data_dir=tmp_path, llm="none")
-    Store.open(settings.database, upgrade=True).close()
-    with Store.open(settings.database) as store:
+    settings = Settings(data_dir=tmp_path, llm="none", record_calls=True)
+    Store.open(settings.database, secret=SECRET, upgrade=True).close()
+    with Store.open(settings.database, secret=SECRET) as store:
         with serving(settings, twilio) as killed:
             call = await asyncio.to_thread(dialed, killed, store, voice, "Emil")
             first = await call.answered()
@@ -369,14 +380,15 @@ async def test_another_process_takes_up_the_call_of_one_that_was_killed(
         assert report is not None
         assert report.outcome is Outcome.HUNG_UP
         assert {finding.code: finding.value for finding in report.findings}["ate"] == "yes"
+        assert await asyncio.to_thread(recorded_s, store, call) > (await call.turns())[-1].started_s
 
 
 async def test_a_server_that_is_to_end_finishes_the_calls_it_holds_and_takes_no_new_ones(
     tmp_path: Path, twilio: Twilio, voice: PhraseCache
 ) -> None:
     settings = Settings(data_dir=tmp_path, llm="none")
-    Store.open(settings.database, upgrade=True).close()
-    with Store.open(settings.database) as store, serving(settings, twilio) as server:
+    Store.open(settings.database, secret=SECRET, upgrade=True).close()
+    with Store.open(settings.database, secret=SECRET) as store, serving(settings, twilio) as server:
         held = await asyncio.to_thread(dialed, server, store, voice, "Fay")
         late = await asyncio.to_thread(dialed, server, store, voice, "Gus")
         waiting = await late.answered()
@@ -398,8 +410,8 @@ async def test_a_call_that_outlasts_the_drain_is_left_to_be_taken_up(
     tmp_path: Path, twilio: Twilio, voice: PhraseCache
 ) -> None:
     settings = Settings(data_dir=tmp_path, llm="none")
-    Store.open(settings.database, upgrade=True).close()
-    with Store.open(settings.database) as store, serving(settings, twilio, drain_s=1) as server:
+    Store.open(settings.database, secret=SECRET, upgrade=True).close()
+    with Store.open(settings.database, secret=SECRET) as store, serving(settings, twilio, drain_s=1) as server:
         call = await asyncio.to_thread(dialed, server, store, voice, "Hal")
         async with call.stream(await call.answered()) as peer:
             await call.agent_turn()
