@@ -2,7 +2,8 @@
 
 Seeds a database (kept under build/ between runs where it is SQLite), serves the dashboard as the program does in a
 process of its own, signs in by the form, and asks for every list and record over one loopback connection, the next
-request when the last is answered: what is timed is the server's work and the way there and back.
+request when the last is answered: what is timed is the server's work and the way there and back. At last
+alerts are raised, and it is timed when they stand on a work list that is open in Chromium, where that is installed.
 Run: python benchmarks/dashboard.py [--database postgres]
 """
 
@@ -18,21 +19,22 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from live_alerts import find_chromium, measure_alerts
 from sqlmodel import Session, col, select
 
-import carecall.simulation.bulk
-import carecall.simulation.dashboard_seed
+import carecall.simulation
 from carecall.domain.viewer import Role
 from carecall.exchange.lists import Listing
 from carecall.simulation.dashboard_seed import PASSWORD, SECRET, Size, address, seed_dashboard
-from carecall.simulation.dashboard_server import running_dashboard
+from carecall.simulation.dashboard_server import clock, running_dashboard
 from carecall.simulation.progress import Progress
 from carecall.simulation.throwaway_postgres import throwaway_postgres
 from carecall.store.engine import Database, newest_revision
+from carecall.store.facade import Store
 from carecall.store.personal import Cipher
 from carecall.store.tables import (
     DEFAULT_ORGANISATION,
@@ -46,6 +48,7 @@ AT = datetime(2026, 5, 4, 5, tzinfo=UTC)  # a Monday, 14:00 in Seoul
 CACHE = Path("build") / "bench-dashboard"
 WITHIN_MS = 100.0
 AT_MOST_KB = 100.0
+SHOWN_WITHIN_MS = 1000.0
 _SETTLES_S = 1.0  # until the server has noticed that nobody reads a list to its end
 _OURS = {"Sec-Fetch-Site": "same-origin", "Accept-Encoding": "gzip"}
 
@@ -66,7 +69,8 @@ def main() -> None:
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--recipients", type=int, default=Size().recipients)
     parser.add_argument("--calls", type=int, default=Size().calls)
-    parser.add_argument("--requests", type=int, default=60, help="of each kind")
+    parser.add_argument("--requests", type=int, default=60, help="of each kind; 0 measures alerts alone")
+    parser.add_argument("--alerts", type=int, default=20)
     given = parser.parse_args()
     size = Size(given.recipients, given.calls)
     seeded = _in_postgres(size) if given.database == "postgres" else _in_sqlite(size)
@@ -75,21 +79,25 @@ def main() -> None:
         base = stack.enter_context(running_dashboard(url, behind, Path(folder))).base
         client = stack.enter_context(httpx.Client(base_url=base, headers=_OURS, trust_env=False, timeout=60))
         _sign_in(client)
-        slow = [look for look in _looks(url, client) if _measure(client, look, given.requests) > WITHIN_MS]
+        looks = _looks(url, client) if given.requests else ()
+        slow = [look.name for look in looks if _measure(client, look, given.requests) > WITHIN_MS]
+        if given.alerts and _alerts(url, behind, base, client, given.alerts) > SHOWN_WITHIN_MS:
+            slow.append("alert on the screen")
         weight = _first_load(client)
     print(f"first load: {weight:.1f} KB gzipped (at most {AT_MOST_KB:.0f})")
     if slow or weight > AT_MOST_KB:
-        print(f"too slow at the 95th percentile: {', '.join(look.name for look in slow) or 'nothing'}")
+        print(f"too slow at the 95th percentile: {', '.join(slow) or 'nothing'}")
         sys.exit(1)
-    print(f"every p95 is within {WITHIN_MS:.0f} ms")
+    print(f"every p95 is within its limit ({WITHIN_MS:.0f} ms; {SHOWN_WITHIN_MS:.0f} ms for an alert on the screen)")
 
 
 @contextmanager
 def _in_sqlite(size: Size) -> Iterator[str]:
     """The database, seeded anew when the seeding or the tables have changed."""
+    folder = Path(carecall.simulation.__file__ or "").parent
     made_by = b"".join(
-        Path(module.__file__ or "").read_bytes()
-        for module in (carecall.simulation.bulk, carecall.simulation.dashboard_seed)
+        file.read_bytes()
+        for file in (folder / "bulk.py", folder / "dashboard_seed.py", *sorted(folder.glob("seed_*.py")))
     )
     mark = hashlib.sha256(made_by + newest_revision().encode()).hexdigest()[:8]
     file = CACHE / f"{size.recipients}-{size.calls}-{mark}.sqlite3"
@@ -229,13 +237,28 @@ def _measure(client: httpx.Client, look: Look, requests: int) -> float:
             size = max(size, answer.num_bytes_downloaded)
         if answer.status_code != httpx.codes.OK:
             raise SystemExit(f"{address} was answered {answer.status_code}")
-    spans = [span * 1000 for span in spans[2:]]
+    return _tell(look.name, [span * 1000 for span in spans[2:]], WITHIN_MS, f"  {size / 1024:6.1f} KB")
+
+
+def _alerts(url: str, behind: timedelta, base: str, client: httpx.Client, alerts: int) -> float:
+    """Prints two lines. Gives the 95th percentile of the way to the screen in milliseconds."""
+    chromium = find_chromium()
+    if chromium is None:
+        print("alerts are not measured: Chromium is not installed ('make browser' sees to it)")
+        return 0.0
+    database = Database(url, Cipher(SECRET), clock(behind))
+    with Store.open(url, secret=SECRET, clock=clock(behind)) as store:
+        told, shown = measure_alerts(chromium, base, client.cookies["carecall"], store, database, alerts)
+    database.close()
+    _tell("alert, told to the browser", told, SHOWN_WITHIN_MS)
+    return _tell("alert, on the screen", shown, SHOWN_WITHIN_MS)
+
+
+def _tell(name: str, spans: Sequence[float], within: float, size: str = "") -> float:
+    """Prints a line. Gives the 95th percentile."""
     p50, p95 = statistics.median(spans), statistics.quantiles(spans, n=20, method="inclusive")[-1]
-    over = "  over" if p95 > WITHIN_MS else ""
-    print(
-        f"{look.name:28} p50 {p50:7.1f} ms  p95 {p95:7.1f} ms  most {max(spans):7.1f} ms  {size / 1024:6.1f} KB{over}",
-        flush=True,
-    )
+    over = "  over" if p95 > within else ""
+    print(f"{name:28} p50 {p50:7.1f} ms  p95 {p95:7.1f} ms  most {max(spans):7.1f} ms{size}{over}", flush=True)
     return p95
 
 

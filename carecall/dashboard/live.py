@@ -24,10 +24,10 @@ from carecall.store.news import News
 
 logger = logging.getLogger(__name__)
 
-EVERY_S = 0.5
+EVERY_S = 0.2
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 6  # of one user
-_FORGET_EVERY = 1200  # looks, so ten minutes
+_FORGET_EVERY = 3000  # looks, so ten minutes
 _FULL = 500  # news that wait for a slow browser; then it starts afresh
 
 

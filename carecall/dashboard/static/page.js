@@ -62,7 +62,7 @@ function refreshSoon(milliseconds) {
   }, milliseconds);
 }
 
-for (const news of ["alert", "task", "attempt", "stale", "signed_out"]) document.addEventListener(news, () => refreshSoon(100));
+for (const news of ["alert", "task", "attempt", "stale", "signed_out"]) document.addEventListener(news, () => refreshSoon(20));
 
 // A stream of news that could not be opened is opened later; one that was open opens itself again.
 function listen() {
