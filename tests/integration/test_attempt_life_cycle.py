@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from databases import empty_database
+from databases import FilledDatabase
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -26,6 +26,7 @@ from carecall.domain.progress import AnsweredBy, CallFailure, CallProgress, Call
 from carecall.domain.report import Outcome, Report
 from carecall.outreach.ladder import next_step
 from carecall.store import Store
+from carecall.store.facade import upgrade_database
 from carecall.store.outreach import Fresh
 from carecall.store.tables import (
     LIVE,
@@ -47,6 +48,7 @@ OPEN_FOR = timedelta(hours=3)
 CAMPAIGN = Campaign("Check-ups", "wellbeing", date(2026, 3, 1), None, Schedule((time(10),)), DEFAULT_LADDER)
 PHONES = {"Mina": "+821055501010", "Jun": "+821055501010", "Ara": "+821055502020"}  # two people have one number
 NEVER_MADE = timedelta(seconds=20)  # after so long a request that was not answered is no longer under way
+DATABASE = FilledDatabase(upgrade_database)
 ENDS = [CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED, CallStatus.CANCELED]
 
 
@@ -87,7 +89,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.cleanup = ExitStack()
         folder = Path(self.cleanup.enter_context(tempfile.TemporaryDirectory()))
-        self.url = self.cleanup.enter_context(empty_database(folder))
+        self.url = self.cleanup.enter_context(DATABASE.copy(folder))[0]
         self.now = NOW
         self.store = self.open()
         self.voice = self.open()  # the process that holds the talks
@@ -96,7 +98,7 @@ class Life(RuleBasedStateMachine):
         self.enrollments: list[uuid.UUID] = []
 
     def open(self) -> Store:
-        return Store.open(self.url, upgrade=True, clock=lambda: self.now)
+        return Store.open(self.url, clock=lambda: self.now)
 
     @initialize()
     def enroll(self) -> None:
@@ -336,6 +338,7 @@ class Life(RuleBasedStateMachine):
     def bring_to_an_end(self) -> None:
         self.voice.close()
         self.voice = self.open()
+        over = False
         for _ in range(40):
             self.now += timedelta(minutes=20)
             self.store.outreach.start_attempts(dialog_of)
@@ -353,6 +356,13 @@ class Life(RuleBasedStateMachine):
                 self.store.outreach.conclude(row.id, next_step)
             self.nobody_is_in_two_calls()
             self.an_end_is_final()
+            if over:
+                return
+            over = self.nothing_is_open()  # and another round changes nothing
+
+    def nothing_is_open(self) -> bool:
+        slots, attempts = self.rows(SlotRow), self.attempts()
+        return all(row.state.terminal for row in attempts) and all(slot.state is not SlotState.OPEN for slot in slots)
 
     def everything_has_ended_well(self) -> None:
         assert all(row.state.terminal for row in self.attempts())
