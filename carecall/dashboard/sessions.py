@@ -35,7 +35,7 @@ class Sessions:
         active = request.method not in ("GET", "HEAD") or "hx-request" not in request.headers
         digest = self.digest(request)
         signed_in = await self._store.run(self._store.users.signed_in, digest, active=active) if digest else None
-        if signed_in is None:
+        if signed_in is None or is_page_of_another(request, signed_in.viewer):
             raise NotSignedIn
         request.state.viewer = signed_in.viewer
         if signed_in.must_change_password and not may_owe_password:
@@ -72,3 +72,8 @@ class Sessions:
 
     def take(self, response: Response) -> None:
         response.delete_cookie(self.cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
+
+
+def is_page_of_another(request: Request, viewer: Viewer) -> bool:
+    """Whether a page that was opened by somebody else asks, who was signed in at this browser before."""
+    return request.headers.get("page-of", str(viewer.user_id)) != str(viewer.user_id)

@@ -13,7 +13,7 @@ from carecall.dashboard.dashboard import Dashboard, NotSignedIn
 from carecall.dashboard.languages import language_of
 from carecall.dashboard.passwords import LONGEST, Passwords, is_outdated
 from carecall.dashboard.second_factor import step_of
-from carecall.dashboard.sessions import Sessions
+from carecall.dashboard.sessions import Sessions, is_page_of_another
 from carecall.store.users import session_digest
 
 _WRONG_TRIES = 30  # of one address of the network …
@@ -63,7 +63,7 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
         return HTMLResponse(text, status)
 
     async def done(request: Request, token: str, next_: str) -> Response:
-        """On to the page; in the dialog over a page, which stays, nothing more."""
+        """On to the page; in the dialog over a page, which stays, nothing more, unless it is the page of another."""
         response: Response
         if in_part(request):
             response = Response(status_code=HTTPStatus.NO_CONTENT)
@@ -73,6 +73,8 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
         signed_in = await store.run(users.signed_in, session_digest(token))
         if signed_in is not None:
             sessions.remember_language(response, signed_in.viewer.language)
+            if is_page_of_another(request, signed_in.viewer):
+                response.headers["HX-Redirect"] = "/?instead"
         return response
 
     @router.get("/sign-in")

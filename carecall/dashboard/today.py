@@ -78,7 +78,9 @@ def add_today(router: APIRouter, dashboard: Dashboard) -> None:
         viewer: Annotated[Viewer, Depends(dashboard.needs())],
         asked: Annotated[Asked, Depends(asked)],
     ) -> Response:
-        return await today_page(dashboard, request, viewer, asked)
+        instead = "instead" in request.query_params  # of somebody else, whose page it was
+        said = Words(viewer.language)("sign_in.instead") if instead else ""
+        return await today_page(dashboard, request, viewer, asked, said=said)
 
 
 async def today_page(

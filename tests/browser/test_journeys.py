@@ -272,6 +272,24 @@ def test_what_was_typed_outlives_the_session(sit_down: OpenDesk, office: Office)
     expect(mine.locator(".history")).to_contain_text("내일 오전에 다시 전화드리기로 했습니다.")
 
 
+def test_what_was_typed_is_not_sent_by_somebody_else(sit_down: OpenDesk, office: Office) -> None:
+    desk, colleague = sit_down(), sit_down(Role.SUPERVISOR)
+    alert = office.cases()[-1].alert_id
+    desk.go(f"/?page={page_of(office, alert)}")
+    mine = card(desk, alert)
+    mine.locator("summary", has_text=desk.words("today.do_note")).click()
+    words = "이 메모는 저장되지 않습니다."
+    mine.get_by_role("textbox", name=desk.words("today.note_words"), exact=True).fill(words)
+    desk.end_session()
+    desk.button("today.save", mine).first.click()
+    dialog = desk.page.get_by_role("dialog")
+    dialog.get_by_label(desk.words("sign_in.email")).fill(colleague.email)
+    dialog.get_by_label(desk.words("sign_in.password")).fill(PASSWORD)
+    desk.button("sign_in.button", dialog).click()
+    expect(desk.page.locator("#said")).to_have_text(colleague.words("sign_in.instead"))
+    expect(desk.page.get_by_text(words)).to_have_count(0)
+
+
 def test_an_alert_is_on_an_open_screen_in_a_moment(sit_down: OpenDesk, office: Office, language: Language) -> None:
     desk = sit_down()
     desk.listen("/")

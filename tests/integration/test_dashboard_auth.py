@@ -417,6 +417,26 @@ class TestWithoutASession:
             assert (signed_in.status_code, signed_in.text) == (204, "")
             assert await is_signed_in(browser)
 
+    async def test_a_page_of_one_person_does_nothing_in_the_name_of_another(self, office: Office) -> None:
+        viewer, worker = (office.ours.users[role].user_id for role in (Role.VIEWER, Role.CARE_WORKER))
+        form = {"language": "ko", "time_zone": "Asia/Seoul"}
+        page = (await office.care_worker.get("/account")).text
+        assert f'"Page-Of": "{worker}"' in page
+        for of, status in ((worker, 303), (viewer, 401)):
+            headers = {"HX-Request": "true", "Page-Of": str(of)}
+            assert (await office.care_worker.post("/account", data=form, headers=headers)).status_code == status
+
+    async def test_somebody_else_who_signs_in_over_a_page_is_led_to_their_own(self, office: Office) -> None:
+        credentials = {"email": EMAIL, "password": PASSWORD}
+        for role, users_own in ((Role.CARE_WORKER, True), (Role.ADMIN, False)):
+            of = str(office.ours.users[role].user_id)
+            async with office.browser() as browser:
+                answer = await browser.post("/sign-in", data=credentials, headers={"HX-Request": "true", "Page-Of": of})
+                assert answer.status_code == 204
+                assert answer.headers.get("hx-redirect") == (None if users_own else "/?instead")
+                today = await browser.get("/?instead")
+                assert "instead of somebody else" in today.text
+
     async def test_a_form_without_script_is_sent_again_by_reloading(self, office: Office) -> None:
         async with office.browser() as browser:
             answer = await browser.post("/account", data={"language": "ko", "time_zone": "Asia/Seoul"})

@@ -10,7 +10,8 @@ document.addEventListener("click", (event) => {
   recording.play();
 });
 
-// A request that came too late for its session: sign in over the page, which keeps what was filled in.
+// A request that came too late for its session: sign in over the page, which keeps what was filled in. It is the page of one
+// person, and every request says of whom: somebody else who signs in is led away from it.
 document.addEventListener("htmx:before:response", (event) => {
   const response = event.detail.ctx.response;
   if (response.status !== 401) return;
@@ -36,7 +37,9 @@ async function signInHere(event) {
   event.preventDefault();
   const dialog = event.currentTarget, form = event.target, notice = document.getElementById("notice");
   try {
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "HX-Request": "true" } });
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "HX-Request": "true", "Page-Of": document.body.dataset.viewer } });
+    const elsewhere = answer.headers.get("HX-Redirect");
+    if (elsewhere) return location.assign(elsewhere);
     if (answer.status === 204) {
       notice.textContent = form.dataset.done;
       dialog.close();
