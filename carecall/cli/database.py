@@ -34,7 +34,10 @@ def rekey() -> None:
     with open_store() as store, progress_bar() as bar:
         task = bar.add_task("Sealing", total=store.keys.remaining())
         rows = store.keys.rekey(operator(), lambda done: bar.advance(task, done))
+        recordings = store.recordings.seal_open(settings().recordings_dir)
     typer.echo(f"{rows:,} rows are sealed anew with the first key.")
+    if recordings:
+        typer.echo(f"{recordings:,} recordings on this machine lay open, and are sealed.")
     if len(settings().secret_key.get_secret_value().replace(",", " ").split()) > 1:
         typer.echo("Every process that runs has the new key? Then set CARECALL_SECRET_KEY to it alone.")
 

@@ -6,6 +6,7 @@ database is changed, and gone with the call's other records. Without CARECALL_SE
 
 import os
 import uuid
+import wave
 from collections.abc import Collection
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Recordings(Repository):
             if session.get_one(RecipientRow, attempt.recipient_id).recording_consent_at is None:
                 return None
             key = key_of(session, attempt_id)
-            if key is None and self._database.cipher.seals and attempt.recording_path is None:
+            if key is None and self._seals and attempt.recording_path is None:
                 key = os.urandom(KEY_BYTES)
                 session.add(RecordingKeyRow(attempt_id=attempt_id, key=key.hex()))
             return SoundFile(folder / f"{attempt_id}{SUFFIX_PLAIN if key is None else SUFFIX_SEALED}", key)
@@ -37,6 +38,54 @@ class Recordings(Repository):
         """The recording of a call as it was made; None when there is none. Raises StoreError for an unknown call."""
         with self._database.reading() as session:
             return sound_of(session, the_attempt(session, attempt_id))
+
+    def seal_open(self, folder: Path) -> int:
+        """Seals what lies open in this machine's folder of recordings, of calls that are over. Gives how many.
+
+        They were made before there was a key. It may be broken off and begun again. Raises StoreError.
+        """
+        return sum(self._seal(file) for file in sorted(folder.glob(f"*{SUFFIX_PLAIN}"))) if self._seals else 0
+
+    @property
+    def _seals(self) -> bool:
+        return self._database.cipher.seals
+
+    def _seal(self, file: Path) -> bool:
+        sealed = file.with_suffix(SUFFIX_SEALED)
+        with self._database.writing() as session:
+            attempt_id = _id(file.stem)
+            attempt = session.get(AttemptRow, attempt_id, with_for_update=True) if attempt_id else None
+            if attempt is None or attempt.ended_at is None or attempt.recording_path is None:
+                return False
+            if Path(attempt.recording_path).name == file.name:
+                key = os.urandom(KEY_BYTES)
+                try:
+                    _copy(SoundFile(file), SoundFile(sealed, key))
+                except (wave.Error, EOFError):
+                    return False
+                session.add(RecordingKeyRow(attempt_id=attempt.id, key=key.hex()))
+                attempt.recording_path = str(sealed)
+        file.unlink(missing_ok=True)
+        return True
+
+
+def _copy(plain: SoundFile, sealed: SoundFile) -> None:
+    """Also the moment of the last sound, by which recordings grow old."""
+    with wave.open(str(plain.path), "rb") as audio:
+        sealed.path.unlink(missing_ok=True)
+        writer = sealed.writer(audio.getframerate())
+        while frames := audio.readframes(audio.getframerate()):
+            writer.write(frames)
+        writer.close()
+    was = plain.path.stat()
+    os.utime(sealed.path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+
+def _id(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
 
 
 def sound_of(session: Session, attempt: AttemptRow) -> SoundFile | None:

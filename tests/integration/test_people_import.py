@@ -75,6 +75,25 @@ def messages(result: ImportResult) -> list[str]:
     return [f"{problem.line}: {problem.message}" for problem in result.problems]
 
 
+def test_a_consent_to_be_recorded_is_taken_down_and_changes_only_when_the_file_is_to_be_believed(
+    store: Store, take: Import
+) -> None:
+    line = "name,phone,recording_consent\n김영희,010-1234-5601,{}\n"
+
+    def agreed() -> bool:
+        return store.people.listed()[0].recipient.recording_consent_at is not None
+
+    take(line.format("2026-11-02"), campaign="")
+    assert agreed()
+    assert take(line.format("yes"), campaign="").changed == 0
+    assert take(line.format(""), campaign="", update=True).changed == 0
+    (problem,) = take(line.format("no"), campaign="").problems
+    assert "another recording_consent" in problem.message
+    assert agreed()
+    assert take(line.format("no"), campaign="", update=True).changed == 1
+    assert not agreed()
+
+
 def test_people_are_taken_in_enrolled_and_looked_at_by_planning_at_once(store: Store, take: Import) -> None:
     result = take(HEADING + "김영희,010-1234-5601,ko,2026-11-01,서면,귀가 어두우심\n박철수,010-1234-5602,ko,no,,\n")
     assert (result.imported, result.added, result.enrolled, result.without_consent) == (True, 2, 2, 1)

@@ -71,6 +71,27 @@ def test_every_column_is_read(read: Read) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("cell", "at", "denied"),
+    [
+        ("2026-11-02", datetime(2026, 11, 2, tzinfo=ZoneInfo("Asia/Seoul")), False),
+        ("예", NOW, False),
+        ("no", None, True),
+        ("", None, False),
+    ],
+)
+def test_a_consent_to_be_recorded_is_read_as_a_consent_to_calls_is(
+    read: Read, cell: str, at: datetime | None, denied: bool
+) -> None:
+    person = only(read(f"이름,전화번호,언어,녹음 동의\n김영희,010-1234-5601,ko,{cell}\n", Defaults(country="KR")))
+    assert (person.recording_consent_at, person.recording_denied) == (at, denied)
+
+
+def test_a_consent_to_be_recorded_that_is_still_to_come_is_told(read: Read) -> None:
+    file = read("name,phone,language,recording_consent\n김영희,+82 10 1234 5601,ko,2027-01-01\n")
+    assert messages(file) == ["recording_consent on 2027-01-01 is in the future"]
+
+
 def test_korean_headings_and_words_are_read(read: Read) -> None:
     person = only(
         read(
