@@ -52,7 +52,7 @@ _SERVER_COMMITS_WITHIN_S = 30.0  # most of it until it is ready
 _COMMITS_WITHIN_S = 12.0  # a worker that has come to no commit whose turn it is by then is killed where it is
 _WORKS = "makes calls"  # says a worker once it is up
 _UP_WITHIN_S = 30.0
-_CALM_EVERY = 6  # kills; then nothing is killed until all that was interrupted has gone on
+_CALM_EVERY = 12  # kills; then nothing is killed until all that was interrupted has gone on
 _CALM_AT_MOST_S = 90.0
 _QUIET_WITHIN_S = 240.0  # for the last checks to be closed, once nothing is killed any more
 _AFTER_S: dict[Ending, float] = {
@@ -237,7 +237,7 @@ class Chaos:
         """A worker lives for some seconds after it is up."""
         process = fleet.start(name, "carecall", "work")
         await fleet.says(name, _WORKS, _UP_WITHIN_S)
-        await self._dies(fleet, name, process, self._chance.uniform(0.0, 6.0))
+        await self._dies(fleet, name, process, self._chance.uniform(0.0, 4.0))
 
     async def _dies_at_commit(self, fleet: Fleet, name: str, when: str, within_s: float, *command: str) -> None:
         """A process lives until the next kind of commit whose turn it is; when all have had it, a new round begins."""

@@ -281,7 +281,7 @@ class CareWork(Repository):
                 raise CallRefused("under_way")
             if not recipient.phone:
                 raise CallRefused(Reason.NO_NUMBER, time_zone=recipient.time_zone)
-            if in_a_call(session, recipient, now):
+            if in_a_call(session, recipient.id, recipient.phone, now):
                 raise CallRefused(Reason.IN_A_CALL, time_zone=recipient.time_zone)
             query = people_enrolled().where(
                 col(EnrollmentRow.recipient_id) == recipient_id, col(EnrollmentRow.ended_at).is_(None)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from carecall.domain.report import Outcome
 from carecall.domain.triage import Urgency
@@ -126,7 +127,7 @@ def _tell_all(session: Session, recipient: RecipientRow) -> None:
 
 def _moments(session: Session, recipient_id: uuid.UUID) -> list[datetime]:
     """When the recipient was in calls with a report, and had checks that were handed over."""
-    enrollments = _enrollments(session, recipient_id)
+    enrollments = _enrollments(recipient_id)
     attempts = session.exec(
         select(AttemptRow)
         .join(ReportRow, col(ReportRow.attempt_id) == AttemptRow.id)
@@ -144,36 +145,41 @@ def _events(session: Session, recipient: RecipientRow, day: date) -> list[Event]
     zone = _zone(recipient.time_zone)
     begins = datetime.combine(day, time(), zone).astimezone(UTC)
     ends = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
-    enrollments = _enrollments(session, recipient.id)
+    enrollments = _enrollments(recipient.id)
     return _calls(session, enrollments, begins, ends) + _unreached(session, enrollments, begins, ends)
 
 
-def _calls(session: Session, enrollments: Sequence[uuid.UUID], begins: datetime, ends: datetime) -> list[Event]:
-    attempts = session.exec(
-        select(AttemptRow).where(
+def _calls(session: Session, enrollments: SelectOfScalar[uuid.UUID], begins: datetime, ends: datetime) -> list[Event]:
+    query = (
+        select(AttemptRow, ReportRow.outcome)
+        .join(ReportRow, isouter=True)
+        .where(
             col(AttemptRow.enrollment_id).in_(enrollments),
             col(AttemptRow.planned_at) >= begins - _BEFORE,
             col(AttemptRow.planned_at) < ends,
         )
-    ).all()
-    of_day = {attempt.id: attempt for attempt in attempts if begins <= _talked_at(attempt) < ends}
-    outcomes = dict(
-        session.exec(select(ReportRow.attempt_id, ReportRow.outcome).where(col(ReportRow.attempt_id).in_(of_day))).all()
     )
+    of_day = {
+        attempt.id: (attempt, outcome)
+        for attempt, outcome in session.exec(query)
+        if begins <= _talked_at(attempt) < ends
+    }
     concerns: dict[uuid.UUID, Urgency] = {}
     for alert in session.exec(select(AlertRow).where(col(AlertRow.attempt_id).in_(of_day))):
         if alert.resolution not in _NO_CONCERN:
             known = concerns.get(alert.attempt_id, Urgency.ROUTINE)
             concerns[alert.attempt_id] = min(known, alert.urgency, key=lambda urgency: urgency.rank)
     events = []
-    for attempt_id, attempt in of_day.items():
+    for attempt_id, (attempt, outcome) in of_day.items():
         state = _STATES[concerns.get(attempt_id, Urgency.ROUTINE)]
-        if state in _PRESSING or outcomes.get(attempt_id) in _SPOKEN_TO:
+        if state in _PRESSING or outcome in _SPOKEN_TO:
             events.append(Event(state, _talked_at(attempt), attempt_id))
     return events
 
 
-def _unreached(session: Session, enrollments: Sequence[uuid.UUID], begins: datetime, ends: datetime) -> list[Event]:
+def _unreached(
+    session: Session, enrollments: SelectOfScalar[uuid.UUID], begins: datetime, ends: datetime
+) -> list[Event]:
     slots = session.exec(
         select(SlotRow).where(
             col(SlotRow.enrollment_id).in_(enrollments),
@@ -185,8 +191,8 @@ def _unreached(session: Session, enrollments: Sequence[uuid.UUID], begins: datet
     return [Event(DayState.UNREACHED, slot.closed_at or slot.due_at, None) for slot in slots]
 
 
-def _enrollments(session: Session, recipient_id: uuid.UUID) -> list[uuid.UUID]:
-    return list(session.exec(select(EnrollmentRow.id).where(EnrollmentRow.recipient_id == recipient_id)))
+def _enrollments(recipient_id: uuid.UUID) -> SelectOfScalar[uuid.UUID]:
+    return select(EnrollmentRow.id).where(EnrollmentRow.recipient_id == recipient_id)
 
 
 def _talked_at(attempt: AttemptRow) -> datetime:

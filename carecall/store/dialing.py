@@ -4,7 +4,9 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Row
 from sqlmodel import Session, col, select
 
 from carecall.domain.attempt import AttemptState
@@ -14,15 +16,15 @@ from carecall.domain.progress import CallFailure, CallProgress, fold
 from carecall.store.attempts import held, interrupt
 from carecall.store.audit import PROGRAM, note
 from carecall.store.calls import the_attempt
+from carecall.store.codec import parse_ladder
 from carecall.store.engine import Repository
-from carecall.store.enrolled import people_enrolled, read_enrolled
+from carecall.store.enrolled import enrolled_of, people_enrolled
 from carecall.store.line import in_a_call, locked_line
 from carecall.store.slots import (
     attempts_of,
     close,
     give_up,
     hand_over,
-    ladder_of,
     past_attempts,
     record_of,
     slot_of,
@@ -30,10 +32,10 @@ from carecall.store.slots import (
 )
 from carecall.store.tables import (
     AttemptRow,
+    CampaignRow,
     Direction,
     EnrollmentRow,
     RecipientRow,
-    ReportRow,
     SlotRow,
     SlotState,
 )
@@ -90,7 +92,6 @@ class Followed:
     answered_at: datetime | None
     line_ended_at: datetime | None
     held: bool  # the process that holds the call is there
-    reported: bool
 
 
 class Dialing(Repository):
@@ -104,12 +105,13 @@ class Dialing(Repository):
             attempt = session.get(AttemptRow, attempt_id, with_for_update=True)
             if attempt is None or attempt.state.terminal:
                 return Over()
-            recipient = session.get_one(RecipientRow, attempt.recipient_id)
+            query = people_enrolled().where(col(EnrollmentRow.id) == attempt.enrollment_id)
+            query = query.add_columns(col(RecipientRow.phone))
+            person = session.execute(query.with_for_update(of=EnrollmentRow, key_share=True)).one()
             if attempt.state is not AttemptState.PLANNED:
                 if attempt.provider_call_sid is not None:
                     return Placed(attempt.provider_call_sid)
-                return Unknown(recipient.phone, attempt.dialed_at or attempt.planned_at)
-            session.get_one(EnrollmentRow, attempt.enrollment_id, with_for_update={"key_share": True})
+                return Unknown(person.phone, attempt.dialed_at or attempt.planned_at)
             slot = slot_of(session, attempt)
             if attempt.slot_due is not None and (slot is None or slot.state is not SlotState.OPEN):
                 session.delete(attempt)
@@ -117,7 +119,7 @@ class Dialing(Repository):
             now = self._database.now()
             line = locked_line(session, now)
             at = max(now, line.free_at)
-            refusal = self._refusal(session, attempt, recipient, slot, may_dial, at)
+            refusal = _refusal(session, attempt, person, slot, may_dial, at)
             if refusal is not None:
                 session.delete(attempt)
                 session.flush()
@@ -127,29 +129,7 @@ class Dialing(Repository):
             line.free_at = at + timedelta(seconds=spacing_s)
             attempt.state, attempt.dialed_at = AttemptState.DIALING, at
             attempt.holder, attempt.seen_at = self._database.holder, now
-            return Fresh(recipient.phone, at)
-
-    def _refusal(
-        self,
-        session: Session,
-        attempt: AttemptRow,
-        recipient: RecipientRow,
-        slot: SlotRow | None,
-        may_dial: MayDial,
-        at: datetime,
-    ) -> NotYet | None:
-        if not recipient.phone:
-            return NotYet(Reason.NO_NUMBER, None)
-        query = people_enrolled().where(col(EnrollmentRow.id) == attempt.enrollment_id)
-        (enrolled,) = read_enrolled(session, query, at)
-        refusal = may_dial(enrolled, at)
-        if refusal is not None:
-            return refusal
-        if slot is not None and at >= slot.until:
-            return NotYet(Reason.TOO_LATE, None)
-        if in_a_call(session, recipient, at, besides=attempt.id):
-            return NotYet(Reason.IN_A_CALL, at + _IN_A_CALL_AGAIN)
-        return None
+            return Fresh(person.phone, at)
 
     def placed(self, attempt_id: uuid.UUID, call_sid: str) -> None:
         """Keeps the id of the call that was made. Nothing when a callback has told it already."""
@@ -194,7 +174,6 @@ class Dialing(Repository):
                 attempt.answered_at,
                 attempt.line_ended_at,
                 held(attempt, self._database.now()),
-                session.get(ReportRow, attempt_id) is not None,
             )
 
     def close_broken(self, attempt_id: uuid.UUID) -> bool:
@@ -235,8 +214,11 @@ class Dialing(Repository):
             past = past_attempts(attempts)
             last = past[-1].ending
             now = self._database.now()
-            step = next_step(ladder_of(session, slot.enrollment_id), past, now)
-            if session.get_one(EnrollmentRow, attempt.enrollment_id).opted_out_at is not None:
+            of_enrollment = select(CampaignRow.ladder, EnrollmentRow.opted_out_at).join(EnrollmentRow)
+            stored, opted_out_at = session.exec(of_enrollment.where(EnrollmentRow.id == slot.enrollment_id)).one()
+            ladder = parse_ladder(stored)
+            step = next_step(ladder, past, now)
+            if opted_out_at is not None:
                 step = step if isinstance(step, Close) else Close(False, Ending.OPTED_OUT)
             elif isinstance(step, TryAgain) and step.at >= slot.until:
                 step = HandOver(last)
@@ -244,10 +226,35 @@ class Dialing(Repository):
                 case TryAgain(at):
                     wait(slot, at, last.value)
                 case HandOver(reason, human):
-                    hand_over(session, slot, reason.value, human, now, attempt_id=attempt_id)
+                    hand_over(
+                        session,
+                        slot,
+                        attempt.recipient_id,
+                        ladder,
+                        human,
+                        reason.value,
+                        now,
+                        attempt_id=attempt_id,
+                    )
                 case Close(reached, reason):
                     close(slot, SlotState.REACHED if reached else SlotState.DROPPED, reason.value, now)
             return step
+
+
+def _refusal(
+    session: Session, attempt: AttemptRow, person: Row[Any], slot: SlotRow | None, may_dial: MayDial, at: datetime
+) -> NotYet | None:
+    if not person.phone:
+        return NotYet(Reason.NO_NUMBER, None)
+    (enrolled,) = enrolled_of(session, [person], at)
+    refusal = may_dial(enrolled, at)
+    if refusal is not None:
+        return refusal
+    if slot is not None and at >= slot.until:
+        return NotYet(Reason.TOO_LATE, None)
+    if in_a_call(session, person.recipient_id, person.phone, at, besides=attempt.id):
+        return NotYet(Reason.IN_A_CALL, at + _IN_A_CALL_AGAIN)
+    return None
 
 
 def _wait_or_give_up(session: Session, slot: SlotRow, refusal: NotYet, now: datetime) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, func
+from sqlalchemy import ColumnElement, Row, Select, func
 from sqlmodel import Session, col, select
 
 from carecall.domain.campaign import Campaign, Window
@@ -61,7 +61,11 @@ def people_enrolled() -> Select[Any]:
 
 def read_enrolled(session: Session, query: Select[Any], now: datetime) -> list[Enrolled]:
     """One page: what the query of ``people_enrolled`` finds, in its order."""
-    rows = session.execute(query).all()
+    return enrolled_of(session, session.execute(query).all(), now)
+
+
+def enrolled_of(session: Session, rows: Sequence[Row[Any]], now: datetime) -> list[Enrolled]:
+    """The same for rows that such a query has found."""
     campaigns = _campaigns(session, {row.campaign_id for row in rows})
     last_slots = _last_slots(session, [row.id for row in rows])
     calls = _recent_calls(session, {row.recipient_id for row in rows}, now)

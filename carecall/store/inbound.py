@@ -43,7 +43,7 @@ class Inbound(Repository):
             indexes = self._database.cipher.phone_indexes(phone)
             people = select(RecipientRow).where(col(RecipientRow.phone_index).in_(indexes))
             recipients = session.exec(people.order_by(col(RecipientRow.created_at))).all()
-            if not recipients or in_a_call(session, recipients[0], now):
+            if not recipients or in_a_call(session, recipients[0].id, phone, now):
                 return None
             enrollments = _callable(session, recipients)
             if not enrollments:

@@ -3,7 +3,6 @@
 import uuid
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from carecall.domain.attempt import AttemptState
@@ -26,12 +25,12 @@ def locked_line(session: Session, now: datetime) -> LineRow:
     return line
 
 
-def in_a_call(session: Session, recipient: RecipientRow, now: datetime, *, besides: uuid.UUID | None = None) -> bool:
+def in_a_call(
+    session: Session, recipient_id: uuid.UUID, phone: str, now: datetime, *, besides: uuid.UUID | None = None
+) -> bool:
     """Whether this person, or anybody with the same number, is in a call, or one has ended so lately that it may be."""
-    same: ColumnElement[bool] = col(RecipientRow.id) == recipient.id
-    if recipient.phone_index is not None:
-        indexes = cipher_of(session.get_bind().dialect).phone_indexes(recipient.phone)
-        same |= col(RecipientRow.phone_index).in_(indexes)
+    indexes = cipher_of(session.get_bind().dialect).phone_indexes(phone)
+    same = (col(RecipientRow.id) == recipient_id) | col(RecipientRow.phone_index).in_(indexes)
     still_on_the_line = (
         col(AttemptRow.provider_call_sid).is_not(None)
         & col(AttemptRow.line_ended_at).is_(None)

@@ -91,20 +91,29 @@ def give_up(session: Session, slot: SlotRow, reason: Reason, now: datetime) -> N
     if reason in _UNWANTED:
         close(slot, SlotState.DROPPED, reason.value, now)
     else:
-        hand_over(session, slot, reason.value, 0, now)
+        enrollment = session.get_one(EnrollmentRow, slot.enrollment_id)
+        hand_over(session, slot, enrollment.recipient_id, ladder_of(session, enrollment.id), 0, reason.value, now)
 
 
 def hand_over(
-    session: Session, slot: SlotRow, reason: str, step: int, now: datetime, *, attempt_id: uuid.UUID | None = None
+    session: Session,
+    slot: SlotRow,
+    recipient_id: uuid.UUID,
+    ladder: Ladder,
+    step: int,
+    reason: str,
+    now: datetime,
+    *,
+    attempt_id: uuid.UUID | None = None,
 ) -> None:
     """Ends the slot's ladder of calls with a human's task, and another one when the number is wrong."""
     close(slot, SlotState.HANDED_OVER, reason, now)
-    human = step_of(ladder_of(session, slot.enrollment_id), step)
-    add_task(session, slot, human, step, reason, now, attempt_id=attempt_id)
+    human = step_of(ladder, step)
+    add_task(session, slot, recipient_id, human, step, reason, now, attempt_id=attempt_id)
     if reason in _WRONG_NUMBER and human.kind is not TaskKind.CHECK_NUMBER:
         check = HumanStep(TaskKind.CHECK_NUMBER, human.within)
-        add_task(session, slot, check, NO_STEP, reason, now, attempt_id=attempt_id)
-    tell_day(session, session.get_one(EnrollmentRow, slot.enrollment_id).recipient_id, slot.due_at)
+        add_task(session, slot, recipient_id, check, NO_STEP, reason, now, attempt_id=attempt_id)
+    tell_day(session, recipient_id, slot.due_at)
 
 
 def step_of(ladder: Ladder, step: int) -> HumanStep:
@@ -114,6 +123,7 @@ def step_of(ladder: Ladder, step: int) -> HumanStep:
 def add_task(
     session: Session,
     slot: SlotRow,
+    recipient_id: uuid.UUID,
     human: HumanStep,
     step: int,
     reason: str,
@@ -121,10 +131,9 @@ def add_task(
     *,
     attempt_id: uuid.UUID | None = None,
 ) -> None:
-    recipient = select(EnrollmentRow.recipient_id).where(EnrollmentRow.id == slot.enrollment_id)
     session.add(
         TaskRow(
-            recipient_id=session.exec(recipient).one(),
+            recipient_id=recipient_id,
             enrollment_id=slot.enrollment_id,
             slot_due=slot.due_at,
             attempt_id=attempt_id,

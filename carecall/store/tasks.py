@@ -49,7 +49,16 @@ class Tasks(Repository):
                 session.flush()
                 slot = session.get_one(SlotRow, (task.enrollment_id, task.slot_due))
                 step = task.step + 1
-                add_task(session, slot, ladder.then[step], step, task.reason, now, attempt_id=task.attempt_id)
+                add_task(
+                    session,
+                    slot,
+                    task.recipient_id,
+                    ladder.then[step],
+                    step,
+                    task.reason,
+                    now,
+                    attempt_id=task.attempt_id,
+                )
                 note(session, self._database, PROGRAM, "task.overdue", f"task:{task.id}", step=step)
                 followed += 1
             return followed

@@ -44,9 +44,9 @@ PACE = Pace(
     queue_s=0.05,
     look_s=0.03,
     request_s=0.2,
-    fence_s=1.0,
+    fence_s=3.0,
     find_again_s=0.05,
-    quiet_s=0.4,
+    quiet_s=1.5,
     orphan_s=0.05,
     report_s=0.3,
     linger_s=0.2,
@@ -520,7 +520,8 @@ async def _works(data_dir: Path, name: str, log: Path, die: bool) -> None:
 
         network.place = logged  # type: ignore[method-assign]
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(running_worker(settings, store, network, dialogs, pace=PACE))
+            pace = replace(PACE, silent_s=20.0)  # a slow machine is not taken for a dead one
+            await stack.enter_async_context(running_worker(settings, store, network, dialogs, pace=pace))
             await asyncio.sleep(8)
 
 
