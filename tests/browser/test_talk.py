@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from desks import find_chromium
+from looks import looked_at, wrong_with
 from playwright.sync_api import Playwright, expect
 from pydantic import SecretStr
 
@@ -37,7 +38,9 @@ def spoken(file: Path) -> Path:
     return file
 
 
-def test_a_call_by_microphone_is_answered_shown_and_hung_up(playwright: Playwright, tmp_path: Path) -> None:
+def test_a_call_by_microphone_is_answered_shown_and_hung_up(
+    playwright: Playwright, tmp_path: Path, pictures: Path
+) -> None:
     url, words = f"sqlite:///{tmp_path}/program.sqlite3", Words(Language.ENGLISH)
     upgrade_database(url)
     settings = Settings(data_dir=tmp_path, database_url=url, llm="none", secret_key=SecretStr("a key"))
@@ -73,8 +76,10 @@ def test_a_call_by_microphone_is_answered_shown_and_hung_up(playwright: Playwrig
         expect(turns.locator(".recipient .text")).to_contain_text(re.compile("Anna", re.I), timeout=PATIENCE_MS)
         page.get_by_role("button", name=words("talk.mute")).click()
         expect(page.locator("#microphone")).to_have_text(words("talk.microphone_shut"))
+        assert wrong_with(page) == []
         page.get_by_role("button", name=words("talk.hang_up")).click()
         expect(page.locator("#talk-state")).to_have_text(words("talk.over"))
+        looked_at(page, "talk_over.en", pictures)
         page.get_by_role("link", name=words("talk.see_call")).click()
         expect(page.get_by_role("heading", name=words("call.result"))).to_be_visible(timeout=PATIENCE_MS)
         assert troubles == []
