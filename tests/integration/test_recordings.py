@@ -113,7 +113,7 @@ def test_a_key_that_is_moved_to_another_call_opens_nothing(url: str, store: Stor
         recorded(store, attempt, tmp_path)
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE recording_key SET key = (SELECT min(k.key) FROM recording_key k)"))
+        connection.execute(text("UPDATE recording_key SET key = (SELECT k.key FROM recording_key k LIMIT 1)"))
     engine.dispose()
     opened = 0
     for attempt in attempts:
