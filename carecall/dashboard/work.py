@@ -4,12 +4,12 @@ Every action answers with the card as it is then: 409 when somebody else was fir
 Without script it leads back to the page.
 """
 
-import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, ParamSpec
+from functools import cache, partial
+from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -31,15 +31,13 @@ from carecall.outreach import planning
 from carecall.store.care_work import CallRefused, Conflict, TaskOutcome
 from carecall.store.tables import Resolution
 
-P = ParamSpec("P")
-
 logger = logging.getLogger(__name__)
 
 MOST_WORDS = 4000
 _LATEST_DUE = timedelta(days=366)
 
 Text = Annotated[str, Form()]
-Once = Annotated[UUID, Form()]
+Id = Annotated[UUID, Form()]
 
 
 class Unfit(ValueError):
@@ -76,7 +74,7 @@ class Work:
         self._dashboard = dashboard
         self._store = dashboard.store
         self.care = dashboard.store.care
-        self.dialog = functools.cache(self._read_dialog)
+        self.dialog = cache(self._read_dialog)
         self.now = dashboard.store.now
 
     def _read_dialog(self, id_: str, language: Language) -> Dialog:
@@ -98,14 +96,14 @@ class Work:
         card: Card,
         typed: Mapping[str, str],
         back: str,
-        act: Callable[P, object],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        act: Callable[[], object],
     ) -> Response:
-        """Calls a method of the store, and shows the card. ``typed`` stands in it again when the method refuses."""
+        """Acts, on the store's thread, and shows the card. ``typed`` stands in it again when that is refused."""
         words = Words(viewer.language)
         try:
-            await self._store.run(act, *args, **kwargs)
+            await self._store.run(act)
+        except Unfit as unfit:
+            return await self._show(request, viewer, card, 422, trouble=words(unfit.key), typed=typed)
         except Conflict as conflict:
             return await self._show(request, viewer, card, 409, conflict=conflict, typed=typed)
         except CallRefused as refused:
@@ -118,13 +116,6 @@ class Work:
         return await self._show(
             request, viewer, card, 200, did=typed["form"], planned=typed["form"] == "call-now", done_now=True
         )
-
-    async def unfit(
-        self, request: Request, viewer: Viewer, card: Card, typed: Mapping[str, str], trouble: Unfit
-    ) -> Response:
-        """The card with what was typed, and what to do about it."""
-        words = Words(viewer.language)
-        return await self._show(request, viewer, card, 422, trouble=words(trouble.key), typed=typed)
 
     async def _show(
         self,
@@ -197,13 +188,16 @@ def _user(text: str) -> UUID | None:
 def add_work(router: APIRouter, dashboard: Dashboard) -> None:
     work = Work(dashboard)
     needs = Depends(dashboard.needs(Role.CARE_WORKER))
-    _add_alerts(router, dashboard, work, needs)
+    _add_several(router, dashboard, work, needs)
+    _add_alerts(router, work, needs)
     _add_tasks(router, work, needs)
+    for kind in ("alert", "task"):
+        _add_for_somebody(router, work, needs, kind)
     for kind in ("alert", "task", "recipient"):
         _add_for_anybody(router, work, needs, kind)
 
 
-def _add_alerts(router: APIRouter, dashboard: Dashboard, work: Work, needs: object) -> None:
+def _add_several(router: APIRouter, dashboard: Dashboard, work: Work, needs: object) -> None:
     care, run = work.care, dashboard.store.run
 
     @router.post("/alerts")
@@ -233,18 +227,15 @@ def _add_alerts(router: APIRouter, dashboard: Dashboard, work: Work, needs: obje
             said = words("today.several_conflicts", done=len(chosen) - len(conflicts), n=len(conflicts), names=names)
         return await today_page(dashboard, request, viewer, asked, status=409 if conflicts else 200, said=said)
 
+
+def _add_alerts(router: APIRouter, work: Work, needs: object) -> None:
+    care = work.care
+
     @router.post("/alerts/{id_}/acknowledge")
     async def acknowledge(request: Request, viewer: Annotated[Viewer, needs], id_: UUID, back: Text = "") -> Response:
         card = await work.card(viewer, "alert", id_)
-        return await work.do(request, viewer, card, {"form": "acknowledge"}, back, care.acknowledge, viewer, id_)
-
-    @router.post("/alerts/{id_}/assign")
-    async def assign(
-        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, to: Once, seen: Text = "", back: Text = ""
-    ) -> Response:
-        card = await work.card(viewer, "alert", id_)
-        typed = {"form": "assign", "to": str(to)}
-        return await work.do(request, viewer, card, typed, back, care.assign, viewer, id_, to, seen=_user(seen))
+        act = partial(care.acknowledge, viewer, id_)
+        return await work.do(request, viewer, card, {"form": "acknowledge"}, back, act)
 
     @router.post("/alerts/{id_}/resolve")
     async def resolve(
@@ -257,23 +248,13 @@ def _add_alerts(router: APIRouter, dashboard: Dashboard, work: Work, needs: obje
     ) -> Response:
         card = await work.card(viewer, "alert", id_)
         typed = {"form": "resolve", "words": words, "resolution": resolution.value}
-        try:
-            text = read_words(words)
-        except Unfit as unfit:
-            return await work.unfit(request, viewer, card, typed, unfit)
-        return await work.do(request, viewer, card, typed, back, care.resolve, viewer, id_, resolution, text)
+        return await work.do(
+            request, viewer, card, typed, back, lambda: care.resolve(viewer, id_, resolution, read_words(words))
+        )
 
 
 def _add_tasks(router: APIRouter, work: Work, needs: object) -> None:
     care = work.care
-
-    @router.post("/tasks/{id_}/assign")
-    async def assign(
-        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, to: Once, seen: Text = "", back: Text = ""
-    ) -> Response:
-        card = await work.card(viewer, "task", id_)
-        typed = {"form": "assign", "to": str(to)}
-        return await work.do(request, viewer, card, typed, back, care.assign_task, viewer, id_, to, seen=_user(seen))
 
     @router.post("/tasks/{id_}/close")
     async def close(
@@ -286,36 +267,46 @@ def _add_tasks(router: APIRouter, work: Work, needs: object) -> None:
     ) -> Response:
         card = await work.card(viewer, "task", id_)
         typed = {"form": "close", "words": words, "outcome": outcome.value}
-        try:
-            text = read_words(words)
-        except Unfit as unfit:
-            return await work.unfit(request, viewer, card, typed, unfit)
-        return await work.do(request, viewer, card, typed, back, care.finish_task, viewer, id_, outcome, text)
+        return await work.do(
+            request, viewer, card, typed, back, lambda: care.finish_task(viewer, id_, outcome, read_words(words))
+        )
+
+
+def _add_for_somebody(router: APIRouter, work: Work, needs: object, kind: str) -> None:
+    """What is done on the card of an alert or a task, which may be somebody's."""
+    to_somebody = {"alert": work.care.assign, "task": work.care.assign_task}[kind]
+
+    @router.post(f"/{kind}s/{{id_}}/assign")
+    async def assign(
+        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, to: Id, seen: Text = "", back: Text = ""
+    ) -> Response:
+        card = await work.card(viewer, kind, id_)
+        typed = {"form": "assign", "to": str(to)}
+        act = partial(to_somebody, viewer, id_, to, seen=_user(seen))
+        return await work.do(request, viewer, card, typed, back, act)
 
 
 def _add_for_anybody(router: APIRouter, work: Work, needs: object, kind: str) -> None:
     """What can be done on every card, and on a recipient's page."""
     care = work.care
+    to_note = {"alert": care.note_alert, "task": care.note_task, "recipient": care.note_recipient}[kind]
 
     @router.post(f"/{kind}s/{{id_}}/note")
     async def note(
-        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, once: Once, words: Text = "", back: Text = ""
+        request: Request, viewer: Annotated[Viewer, needs], id_: UUID, once: Id, words: Text = "", back: Text = ""
     ) -> Response:
         card = await work.card(viewer, kind, id_)
         typed = {"form": "note", "words": words}
-        try:
-            text = read_words(words, needed=True)
-        except Unfit as unfit:
-            return await work.unfit(request, viewer, card, typed, unfit)
-        act = {"alert": care.note_alert, "task": care.note_task}.get(kind, care.note_recipient)
-        return await work.do(request, viewer, card, typed, back, act, viewer, id_, text, once=once)
+        return await work.do(
+            request, viewer, card, typed, back, lambda: to_note(viewer, id_, read_words(words, needed=True), once=once)
+        )
 
     @router.post(f"/{kind}s/{{id_}}/follow-up")
     async def follow_up(
         request: Request,
         viewer: Annotated[Viewer, needs],
         id_: UUID,
-        once: Once,
+        once: Id,
         task: Annotated[TaskKind, Form()],
         due: Text = "",
         words: Text = "",
@@ -323,12 +314,12 @@ def _add_for_anybody(router: APIRouter, work: Work, needs: object, kind: str) ->
     ) -> Response:
         card = await work.card(viewer, kind, id_)
         typed = {"form": "follow-up", "words": words, "due": due, "task": task.value}
-        try:
-            text, due_at = read_words(words), read_due(due, viewer, work.now())
-        except Unfit as unfit:
-            return await work.unfit(request, viewer, card, typed, unfit)
         alert = {"alert_id": id_} if kind == "alert" else {}
-        act = functools.partial(care.follow_up, viewer, card.recipient_id, task, due_at, text, once=once, **alert)
+
+        def act() -> None:
+            text, due_at = read_words(words), read_due(due, viewer, work.now())
+            care.follow_up(viewer, card.recipient_id, task, due_at, text, once=once, **alert)
+
         return await work.do(request, viewer, card, typed, back, act)
 
     @router.post(f"/{kind}s/{{id_}}/manual-call")
@@ -336,22 +327,21 @@ def _add_for_anybody(router: APIRouter, work: Work, needs: object, kind: str) ->
         request: Request,
         viewer: Annotated[Viewer, needs],
         id_: UUID,
-        once: Once,
+        once: Id,
         reached: Annotated[bool, Form()],
         words: Text = "",
         back: Text = "",
     ) -> Response:
         card = await work.card(viewer, kind, id_)
         typed = {"form": "manual-call", "words": words}
-        try:
-            text = read_words(words)
-        except Unfit as unfit:
-            return await work.unfit(request, viewer, card, typed, unfit)
-        act = functools.partial(care.manual_call, viewer, card.recipient_id, reached, text, once=once, **card.of)
+
+        def act() -> None:
+            care.manual_call(viewer, card.recipient_id, reached, read_words(words), once=once, **card.of)
+
         return await work.do(request, viewer, card, typed, back, act)
 
     @router.post(f"/{kind}s/{{id_}}/call-now")
     async def call_now(request: Request, viewer: Annotated[Viewer, needs], id_: UUID, back: Text = "") -> Response:
         card = await work.card(viewer, kind, id_)
-        act = functools.partial(care.call_now, viewer, card.recipient_id, planning.may_dial, work.dialog)
+        act = partial(care.call_now, viewer, card.recipient_id, planning.may_dial, work.dialog)
         return await work.do(request, viewer, card, {"form": "call-now"}, back, act)
