@@ -81,7 +81,9 @@ async def run_voice_call(
     phrases = recipient_phrases(settings, language)
     url, attempt_id = await store.run(new_stream_url, settings, store, scenario.dialog, scenario.recipient.name)
     attempt = await store.run(store.attempts.get, attempt_id)
-    await store.run(store.recipients.record_from, attempt.recipient_id, store.now(), actor="simulation")
+    recipient = await store.run(store.recipients.get, attempt.recipient_id)
+    if recipient.recording_consent_at is None:  # who is synthetic agrees
+        await store.run(store.recipients.record_from, recipient.id, store.now(), actor="simulation")
     call = _Call(store, attempt_id, Persona(scenario.recipient), phrases, on_turn)
     async with dial(url) as peer:
         await call.hold(peer)

@@ -1,12 +1,16 @@
 """The call's audio on its way to the disk, in stereo: the recipient left, the agent right."""
 
 import asyncio
+import logging
+import threading
 from types import TracebackType
 from typing import Self
 
 from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 
 from carecall.store.sound_file import SoundFile
+
+logger = logging.getLogger(__name__)
 
 
 class Recording:
@@ -24,7 +28,9 @@ class Recording:
             sample_rate=sample_rate, num_channels=2, buffer_size=sample_rate * 2, auto_start_recording=True
         )
         self.processor.add_event_handler("on_audio_data", self._append)
-        self._lock = asyncio.Lock()
+        self._in_order = asyncio.Lock()
+        self._writing = threading.Lock()  # a call that is cancelled leaves its last write to its thread
+        self._closed = False
 
     def __enter__(self) -> Self:
         self._writer = self._file.writer(self._sample_rate)
@@ -34,8 +40,18 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        with self._writing:
+            self._closed = True
+            try:
+                self._writer.close()
+            except OSError as trouble:  # a full disk costs the end of the recording, not the call
+                logger.error("the end of a recording could not be written: %s", trouble.strerror)
 
     async def _append(self, _processor: object, audio: bytes, _sample_rate: int, _channels: int) -> None:
-        async with self._lock:
-            await asyncio.to_thread(self._writer.write, audio)
+        async with self._in_order:
+            await asyncio.to_thread(self._write, audio)
+
+    def _write(self, audio: bytes) -> None:
+        with self._writing:
+            if not self._closed:
+                self._writer.write(audio)
