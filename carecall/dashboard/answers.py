@@ -14,12 +14,13 @@ from starlette.exceptions import HTTPException
 from carecall.dashboard.dashboard import Dashboard, NotSignedIn
 from carecall.dashboard.languages import language_of
 from carecall.dashboard.security import page_headers
-from carecall.dashboard.sessions import PasswordToChange
+from carecall.dashboard.sessions import PageOfAnother, PasswordToChange
 from carecall.domain.viewer import Viewer
 from carecall.errors import StoreConflict, StoreNotFound, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
+INSTEAD = "/?instead"  # where somebody goes on who stands before the page of somebody else
 _PROGRAMS = ("/telephony/", "/health/", "/api/")  # programs ask there, and are answered in JSON
 
 
@@ -54,12 +55,14 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
         in_path = all(each["loc"][0] == "path" for each in error.errors())
         return trouble(request, HTTPStatus.NOT_FOUND if in_path else HTTPStatus.UNPROCESSABLE_ENTITY)
 
-    async def not_signed_in(request: Request, _: NotSignedIn) -> Response:
+    async def not_signed_in(request: Request, error: NotSignedIn) -> Response:
         if request.url.path.startswith(_PROGRAMS):
             return JSONResponse({"detail": "Sign in, or send an API token."}, HTTPStatus.UNAUTHORIZED)
         if request.method in ("GET", "HEAD") and not in_part(request):
             wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/sign-in?next={quote(wanted, safe='')}", HTTPStatus.SEE_OTHER)
+        if isinstance(error, PageOfAnother) and not in_part(request):
+            return RedirectResponse(INSTEAD, HTTPStatus.SEE_OTHER)
         # What was filled in stays: in the page under the dialog, or in the browser, which sends it again on reload.
         text = dashboard.render(language_of(request), "signed_out.html", request=request, fragment=in_part(request))
         return HTMLResponse(text, HTTPStatus.UNAUTHORIZED)

@@ -17,6 +17,10 @@ class PasswordToChange(Exception):
     """The password was chosen by somebody else: before anything, it is to be changed."""
 
 
+class PageOfAnother(NotSignedIn):
+    """Somebody is signed in, but the page was opened by somebody else."""
+
+
 class Sessions:
     """Reads and sets the cookie of one application."""
 
@@ -26,17 +30,19 @@ class Sessions:
         self.cookie = "__Host-carecall" if self._secure else "carecall"
 
     async def viewer(self, request: Request) -> Viewer:
-        """Raises NotSignedIn, or PasswordToChange."""
+        """Raises NotSignedIn, PageOfAnother, or PasswordToChange."""
         return await self.owner(request, may_owe_password=False)
 
     async def owner(self, request: Request, *, may_owe_password: bool = True) -> Viewer:
-        """The same for pages on which the first password is changed. Raises NotSignedIn."""
+        """The same for pages on which the first password is changed. Raises NotSignedIn, or PageOfAnother."""
         # What a page fetches by itself does not keep a session awake that nobody uses.
         active = request.method not in ("GET", "HEAD") or "hx-request" not in request.headers
         digest = self.digest(request)
         signed_in = await self._store.run(self._store.users.signed_in, digest, active=active) if digest else None
-        if signed_in is None or is_page_of_another(request, signed_in.viewer):
+        if signed_in is None:
             raise NotSignedIn
+        if is_page_of_another(request, signed_in.viewer):
+            raise PageOfAnother
         request.state.viewer = signed_in.viewer
         if signed_in.must_change_password and not may_owe_password:
             raise PasswordToChange
@@ -75,5 +81,11 @@ class Sessions:
 
 
 def is_page_of_another(request: Request, viewer: Viewer) -> bool:
-    """Whether a page that was opened by somebody else asks, who was signed in at this browser before."""
-    return request.headers.get("page-of", str(viewer.user_id)) != str(viewer.user_id)
+    """Whether a page that was opened by somebody else asks, who was signed in at this browser before.
+
+    Parts of a page say of whom it is in a header, its forms in their address.
+    """
+    asked_by = request.headers.get("page-of")
+    if asked_by is None and request.method == "POST":
+        asked_by = request.query_params.get("page-of")
+    return asked_by not in (None, str(viewer.user_id))

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from carecall.dashboard.answers import in_part
+from carecall.dashboard.answers import INSTEAD, in_part
 from carecall.dashboard.dashboard import Dashboard, NotSignedIn
 from carecall.dashboard.languages import language_of
 from carecall.dashboard.passwords import LONGEST, Passwords, is_outdated
@@ -74,7 +74,7 @@ def add_sign_in(router: APIRouter, dashboard: Dashboard, sessions: Sessions, pas
         if signed_in is not None:
             sessions.remember_language(response, signed_in.viewer.language)
             if is_page_of_another(request, signed_in.viewer):
-                response.headers["HX-Redirect"] = "/?instead"
+                response.headers["HX-Redirect"] = INSTEAD
         return response
 
     @router.get("/sign-in")

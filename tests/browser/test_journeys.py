@@ -290,6 +290,20 @@ def test_what_was_typed_is_not_sent_by_somebody_else(sit_down: OpenDesk, office:
     expect(desk.page.get_by_text(words)).to_have_count(0)
 
 
+def test_a_form_that_the_browser_sends_again_is_not_sent_by_somebody_else(sit_down: OpenDesk) -> None:
+    desk, colleague = sit_down(Role.SUPERVISOR), sit_down()
+    desk.go("/account")
+    desk.page.get_by_label(desk.words("account.name")).fill("다른 이름")
+    desk.end_session()
+    desk.button("account.save").first.click()
+    expect(desk.page.get_by_role("heading", name=desk.words("sign_in.again_title"))).to_be_visible()
+    desk.context.add_cookies(colleague.context.cookies())
+    desk.page.reload()
+    expect(desk.page.locator("#said")).to_have_text(colleague.words("sign_in.instead"))
+    colleague.go("/account")
+    expect(colleague.page.get_by_label(colleague.words("account.name"))).not_to_have_value("다른 이름")
+
+
 def test_an_alert_is_on_an_open_screen_in_a_moment(sit_down: OpenDesk, office: Office, language: Language) -> None:
     desk = sit_down()
     desk.listen("/")

@@ -425,6 +425,10 @@ class TestWithoutASession:
         for of, status in ((worker, 303), (viewer, 401)):
             headers = {"HX-Request": "true", "Page-Of": str(of)}
             assert (await office.care_worker.post("/account", data=form, headers=headers)).status_code == status
+        sent_again = await office.care_worker.post(f"/account?page-of={viewer}", data=form)
+        assert (sent_again.status_code, sent_again.headers["location"]) == (303, "/?instead")
+        own = await office.care_worker.post(f"/account?page-of={worker}", data=form)
+        assert own.headers["location"] == "/account?done=details"
 
     async def test_somebody_else_who_signs_in_over_a_page_is_led_to_their_own(self, office: Office) -> None:
         credentials = {"email": EMAIL, "password": PASSWORD}

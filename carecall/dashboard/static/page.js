@@ -10,6 +10,15 @@ document.addEventListener("click", (event) => {
   recording.play();
 });
 
+// A form says whose page it stands on, also when the browser sends it once more after a sign-in.
+document.addEventListener("submit", (event) => {
+  const form = event.target, viewer = document.body.dataset.viewer;
+  if (!viewer || event.defaultPrevented || form.method !== "post") return;
+  const address = new URL(form.action);
+  address.searchParams.set("page-of", viewer);
+  form.action = address;
+});
+
 // A request that came too late for its session: sign in over the page, which keeps what was filled in. It is the page of one
 // person, and every request says of whom: somebody else who signs in is led away from it.
 document.addEventListener("htmx:before:response", (event) => {
