@@ -8,10 +8,12 @@ import os
 import uuid
 import wave
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 
 from sqlmodel import Session, col, delete, select, update
 
+from carecall.errors import StoreError
 from carecall.store.calls import the_attempt
 from carecall.store.engine import Repository
 from carecall.store.sound_file import KEY_BYTES, SUFFIX_PLAIN, SUFFIX_SEALED, SoundFile
@@ -60,24 +62,25 @@ class Recordings(Repository):
             if Path(attempt.recording_path).name == file.name:
                 key = os.urandom(KEY_BYTES)
                 try:
-                    _copy(SoundFile(file), SoundFile(sealed, key))
+                    _copy(file, SoundFile(sealed, key))
                 except (wave.Error, EOFError):
                     return False
+                except OSError as error:
+                    raise StoreError(f"{file} cannot be sealed: {error.strerror}.") from None
                 session.add(RecordingKeyRow(attempt_id=attempt.id, key=key.hex()))
                 attempt.recording_path = str(sealed)
         file.unlink(missing_ok=True)
         return True
 
 
-def _copy(plain: SoundFile, sealed: SoundFile) -> None:
+def _copy(plain: Path, sealed: SoundFile) -> None:
     """Also the moment of the last sound, by which recordings grow old."""
-    with wave.open(str(plain.path), "rb") as audio:
+    with wave.open(str(plain), "rb") as audio:
         sealed.path.unlink(missing_ok=True)
-        writer = sealed.writer(audio.getframerate())
-        while frames := audio.readframes(audio.getframerate()):
-            writer.write(frames)
-        writer.close()
-    was = plain.path.stat()
+        with closing(sealed.writer(audio.getframerate())) as writer:
+            while frames := audio.readframes(audio.getframerate()):
+                writer.write(frames)
+    was = plain.stat()
     os.utime(sealed.path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
@@ -94,20 +97,15 @@ def sound_of(session: Session, attempt: AttemptRow) -> SoundFile | None:
     return SoundFile(Path(path), key_of(session, attempt.id)) if path else None
 
 
-def recorded_calls(session: Session, recipient_id: uuid.UUID, *, ended: bool = False) -> dict[uuid.UUID, SoundFile]:
-    """The recordings of a person's calls, by the call; ``ended``: without that of a call that goes on."""
+def recorded_calls(session: Session, recipient_id: uuid.UUID, *, ended: bool = False) -> dict[uuid.UUID, Path]:
+    """Where the audio of a person's calls was put, by the call; ``ended``: without that of a call that goes on."""
     of_person = select(EnrollmentRow.id).where(EnrollmentRow.recipient_id == recipient_id)
-    query = (
-        select(AttemptRow.id, AttemptRow.recording_path, RecordingKeyRow.key)
-        .join(RecordingKeyRow, col(RecordingKeyRow.attempt_id) == AttemptRow.id, isouter=True)
-        .where(col(AttemptRow.enrollment_id).in_(of_person), col(AttemptRow.recording_path).is_not(None))
+    query = select(AttemptRow.id, AttemptRow.recording_path).where(
+        col(AttemptRow.enrollment_id).in_(of_person), col(AttemptRow.recording_path).is_not(None)
     )
     if ended:
         query = query.where(col(AttemptRow.ended_at).is_not(None))
-    return {
-        attempt_id: SoundFile(Path(path or ""), bytes.fromhex(key) if key else None)
-        for attempt_id, path, key in session.exec(query)
-    }
+    return {attempt_id: Path(path) for attempt_id, path in session.exec(query) if path}
 
 
 def forget_recordings(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, delete, func, or_, select
@@ -20,7 +21,7 @@ from carecall.errors import StoreError, StoreNotFound
 from carecall.store.audit import Detail, note
 from carecall.store.engine import Database, Repository
 from carecall.store.history import remember
-from carecall.store.recordings import forget_recordings, recorded_calls
+from carecall.store.recordings import forget_recordings, key_of, recorded_calls
 from carecall.store.sound_file import SoundFile
 from carecall.store.tables import LIVE, AlertRow, AttemptRow, AuditRow, EnrollmentRow, HistoryKind, RecipientRow, Row
 
@@ -113,10 +114,10 @@ class CareRights(Repository):
         return len(recordings)
 
 
-def _delete_files(recordings: Iterable[SoundFile]) -> None:
+def _delete_files(recordings: Iterable[Path]) -> None:
     """Those on this machine; the others are noise from now on, where they were sealed."""
-    for recording in recordings:
-        recording.path.unlink(missing_ok=True)
+    for file in recordings:
+        file.unlink(missing_ok=True)
 
 
 def _one(session: Session, recipient_id: uuid.UUID, viewer: Viewer | None = None) -> RecipientRow:
@@ -134,7 +135,8 @@ def _copy(session: Session, database: Database, person: RecipientRow, actor: str
     }
     seen = select(col(AuditRow.at), col(AuditRow.action)).where(col(AuditRow.subject) == f"recipient:{person.id}")
     tables["audit"] = [_as_json(row) for row in session.execute(seen.order_by(col(AuditRow.id))).mappings()]
-    recordings = recorded_calls(session, person.id)
+    calls = recorded_calls(session, person.id)
+    recordings = {attempt_id: SoundFile(path, key_of(session, attempt_id)) for attempt_id, path in calls.items()}
     remember(session, database, person.id, actor, HistoryKind.EXPORTED)
     note(session, database, actor, "recipient.exported", f"recipient:{person.id}", recordings=len(recordings))
     return PersonFile(tables, recordings)
