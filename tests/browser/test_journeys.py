@@ -297,7 +297,8 @@ def test_a_form_that_the_browser_sends_again_is_not_sent_by_somebody_else(sit_do
     desk.end_session()
     desk.button("account.save").first.click()
     expect(desk.page.get_by_role("heading", name=desk.words("sign_in.again_title"))).to_be_visible()
-    desk.context.add_cookies(colleague.context.cookies())
+    desk.email = colleague.email
+    desk.sign_in()
     desk.page.reload()
     expect(desk.page.locator("#said")).to_have_text(colleague.words("sign_in.instead"))
     colleague.go("/account")
