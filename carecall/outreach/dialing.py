@@ -289,10 +289,10 @@ class Dialing:
                 if self._line_is_over(followed):
                     return followed.state
                 allowed_s = self._pace.voicemail_s if followed.state is AttemptState.MACHINE else self._pace.linger_s
-                if quiet_s > allowed_s:
+                if quiet_s > allowed_s and unasked_s > self._pace.orphan_s:
                     if await self._hang_up(attempt_id, followed.call_sid):
                         return followed.state
-                    news_at = loop.time()
+                    asked_at = loop.time()
             elif followed.state is AttemptState.IN_PROGRESS and followed.line_ended_at is not None:
                 if not followed.held or _since(followed.line_ended_at) > self._pace.report_s:
                     await self._kept(self._store.outreach.close_broken, attempt_id)

@@ -83,6 +83,7 @@ class Network:
     requests: int = 0
     hung_up: list[str] = field(default_factory=list)
     away: bool = False  # the provider cannot be asked
+    asked_in_vain: int = 0
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def place(self, request: DialRequest) -> str:
@@ -160,6 +161,7 @@ class Network:
 
     def _ask(self) -> None:
         if self.away:
+            self.asked_in_vain += 1
             raise DialUnknown
 
     def _call(self, call_sid: str) -> Call:
@@ -257,6 +259,17 @@ async def test_whatever_happens_first_the_next_call_reaches_the_person(world: Wo
     assert slot.state is SlotState.REACHED
     assert len(world.attempts()) == (1 if act == "line_stays_up" else 2)
     assert all(call.status.terminal for call in world.network.calls)
+
+
+async def test_a_call_that_could_not_be_ended_at_first_is_ended_soon_after(world: World) -> None:
+    world.person("line_stays_up")
+    async with world.worker(linger_s=3.0):
+        await world.until(world.network.calls.__len__)
+        world.network.away = True
+        await world.until(lambda: world.network.asked_in_vain)
+        world.network.away = False
+        slot = await world.until_closed(within_s=2.5)
+    assert slot.state is SlotState.REACHED
 
 
 async def test_three_unanswered_calls_become_a_humans_task(world: World) -> None:
