@@ -6,7 +6,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -67,7 +66,7 @@ def import_people(
     StoreError when there is no such campaign or the database refuses.
     """
     campaign = store.people.campaign(options.campaign, options.organisation_id) if options.campaign else None
-    now = datetime.now(UTC)
+    now = store.now()
     if campaign is not None and campaign.ends_on is not None and campaign.ends_on < now.date():
         raise ImportFileError(f"The campaign {campaign.name!r} ended on {campaign.ends_on}: nobody can be enrolled.")
     file = read_people(
