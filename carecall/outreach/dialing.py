@@ -59,7 +59,7 @@ class Pace:
     quiet_s: float = 20.0  # without news of a call; then the provider is asked
     orphan_s: float = 5.0  # the same for a call whose holder is gone
     report_s: float = 30.0  # for the report, after the telephone call is over
-    linger_s: float = 30.0  # a call may last so long after its talk; then it is ended
+    linger_s: float = 20.0  # a call may last so long after its talk; then it is ended
     voicemail_s: float = 60.0  # the same for a machine, to which a line is said
     refused_s: float = 60.0  # the line rests so long after a refusal, and twice as long after each further one
     silent_s: float = 20.0  # a worker without a sign of life for so long is gone
@@ -285,11 +285,11 @@ class Dialing:
                 seen = followed
                 news_at = asked_at = loop.time()
             quiet_s, unasked_s = loop.time() - news_at, loop.time() - asked_at
-            if followed.state.terminal:
+            if followed.ended_at is not None:
                 if self._line_is_over(followed):
                     return followed.state
                 allowed_s = self._pace.voicemail_s if followed.state is AttemptState.MACHINE else self._pace.linger_s
-                if quiet_s > allowed_s and unasked_s > self._pace.orphan_s:
+                if _since(followed.ended_at) > allowed_s and unasked_s > self._pace.orphan_s:
                     if await self._hang_up(attempt_id, followed.call_sid):
                         return followed.state
                     asked_at = loop.time()

@@ -91,6 +91,7 @@ class Followed:
     dialed_at: datetime | None
     answered_at: datetime | None
     line_ended_at: datetime | None
+    ended_at: datetime | None  # in a terminal state
     held: bool  # the process that holds the call is there
 
 
@@ -173,6 +174,7 @@ class Dialing(Repository):
                 attempt.dialed_at,
                 attempt.answered_at,
                 attempt.line_ended_at,
+                attempt.ended_at,
                 held(attempt, self._database.now()),
             )
 
