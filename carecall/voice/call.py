@@ -43,7 +43,7 @@ async def hold_call(
     patience = patience or Patience()
     latency = LatencyObserver()
     with Recording(recording, TELEPHONE_RATE) if recording else nullcontext() as tape:
-        clock = CallClock(tape.earlier_s if tape else earlier_s)
+        clock = CallClock(earlier_s if tape is None or tape.earlier_s is None else tape.earlier_s)
         dialog = DialogProcessor(manager, clock, turn_strategies(patience))
         pipeline = Pipeline(
             [
