@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DONE := .make
+ON_POSTGRES := migrations audit_chain dashboard_live attempt_life_cycle
 
 # llama.cpp is built for any x86-64 machine with AVX2 rather than for the one it is built on: a native build crashes on
 # virtual machines that announce instructions which they do not have.
@@ -18,7 +19,7 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup models demo up test browser lint check format bench bench-planning bench-dashboard campaign chaos clean
+.PHONY: help setup models demo up test test-postgres browser lint check format bench bench-planning bench-dashboard campaign chaos clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -37,6 +38,10 @@ up: models ## Run CareCall on this machine
 test: models ## Run all tests but those in the browser
 	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
 
+test-postgres: $(DONE)/venv $(DONE)/postgres ## Run the tests in which Postgres may differ on a server of their own
+	@$(BIN)/python -m carecall.simulation.throwaway_postgres CARECALL_TEST_POSTGRES \
+	  $(BIN)/python -m pytest $(addprefix tests/integration/test_,$(addsuffix .py,$(ON_POSTGRES))) $(ARGS)
+
 browser: models $(DONE)/chromium ## Go through the dashboard in Chromium; pictures of every screen are left in build/screenshots
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
@@ -46,7 +51,7 @@ lint: $(DONE)/venv ## Check format, style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test browser ## Everything that must be green before a commit
+check: lint test test-postgres browser ## Everything that must be green before a commit
 
 format: $(DONE)/venv ## Format the code
 	@$(BIN)/ruff format .

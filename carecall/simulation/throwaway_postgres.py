@@ -1,9 +1,13 @@
-"""A Postgres server that is there for one run: a cluster in a temporary folder, on loopback only."""
+"""A Postgres server that is there for one run: a cluster in a temporary folder, on loopback only.
+
+``python -m carecall.simulation.throwaway_postgres VARIABLE COMMAND...`` runs a command with the URL in a variable.
+"""
 
 import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,3 +64,13 @@ def _run(folder: Path, *command: Path | str) -> None:
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise SimulationError(f"{command[0]} failed: {last[0]}")
+
+
+def main() -> None:
+    variable, *command = sys.argv[1:]
+    with throwaway_postgres() as url:
+        raise SystemExit(subprocess.run(command, env={**os.environ, variable: url}, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
