@@ -233,7 +233,7 @@ def export(
         raise CareCallError(f"{to} cannot be written: {error.strerror}.") from None
     typer.echo(f"{to}: {len(copy.tables['attempt'])} calls, {len(copy.recordings) - len(missing)} recordings.")
     for recording in missing:
-        typer.echo(f"Not on this machine, and not in the file: {recording}", err=True)
+        typer.echo(f"Not on this machine or changed on its disk, and not whole in the file: {recording}", err=True)
 
 
 @people.command()

@@ -182,6 +182,19 @@ def test_a_copy_of_everything_holds_the_audio_opened(store: Store, tmp_path: Pat
     assert b"2026-11-02" in archive.read("person.json"), "the consent is part of it"
 
 
+def test_a_copy_of_everything_is_made_also_when_a_recording_was_changed(store: Store, tmp_path: Path) -> None:
+    person, attempt = call_to(store, "Mina Park")
+    file = recorded(store, attempt, tmp_path, SECOND, SECOND)
+    stored = bytearray(file.path.read_bytes())
+    stored[-1000] ^= 1
+    file.path.write_bytes(stored)
+    archive_file = io.BytesIO()
+    assert write_person(archive_file, store.rights.copy_of(person, actor="terminal:op")) == [file.path]
+    archive = zipfile.ZipFile(archive_file)
+    assert archive.read("recordings/not-whole.txt").decode().split() == [file.path.name]
+    assert b"Mina Park" in archive.read("person.json")
+
+
 def test_erasure_takes_the_audio_and_its_key(url: str, store: Store, tmp_path: Path) -> None:
     person, attempt = call_to(store, "Mina Park")
     file = recorded(store, attempt, tmp_path)
