@@ -290,9 +290,12 @@ class Dialing:
                     return followed.state
                 allowed_s = self._pace.voicemail_s if followed.state is AttemptState.MACHINE else self._pace.linger_s
                 if _since(followed.ended_at) > allowed_s and unasked_s > self._pace.orphan_s:
+                    asked_at = loop.time()
                     if await self._hang_up(attempt_id, followed.call_sid):
                         return followed.state
+                elif followed.call_sid and unasked_s > self._pace.quiet_s:
                     asked_at = loop.time()
+                    await self._ask(attempt_id, followed.call_sid)
             elif followed.state is AttemptState.IN_PROGRESS and followed.line_ended_at is not None:
                 if not followed.held or _since(followed.line_ended_at) > self._pace.report_s:
                     await self._kept(self._store.outreach.close_broken, attempt_id)

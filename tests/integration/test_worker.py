@@ -119,6 +119,9 @@ class Network:
                 await self._tell(call, CallStatus.NO_ANSWER, 2)
             case "machine":
                 await self._tell(call, CallStatus.IN_PROGRESS, 2, AnsweredBy.MACHINE_END_BEEP)
+            case "machine_end_lost":
+                await self._tell(call, CallStatus.IN_PROGRESS, 2, AnsweredBy.MACHINE_END_BEEP)
+                call.status = CallStatus.COMPLETED
             case "carrier":
                 await self._tell(call, CallStatus.FAILED, 2)
             case "rings_on":
@@ -270,6 +273,14 @@ async def test_a_call_that_could_not_be_ended_at_first_is_ended_soon_after(world
         world.network.away = False
         slot = await world.until_closed(within_s=2.5)
     assert slot.state is SlotState.REACHED
+
+
+async def test_the_end_of_a_machines_call_that_nobody_told_is_asked_for(world: World) -> None:
+    world.person("machine_end_lost", "talk")
+    async with world.worker(voicemail_s=60.0, quiet_s=0.4):
+        slot = await world.until_closed()
+    assert slot.state is SlotState.REACHED
+    assert not world.network.hung_up
 
 
 async def test_three_unanswered_calls_become_a_humans_task(world: World) -> None:
