@@ -31,8 +31,9 @@ def phrases() -> PhraseCache:
 
 
 def on_the_telephone(phrases: PhraseCache, text: str) -> Audio:
-    """Speech as it arrives from the line: 8 kHz μ-law, brought to 16 kHz."""
-    pcm = audioop.ulaw2lin(audioop.lin2ulaw(phrases.render(text, on_disk=False), 2), 2)
+    """Speech as it arrives from the line, spoken anew each time: 8 kHz μ-law, brought to 16 kHz."""
+    spoken = phrases.condition(b"".join(phrases.voice.render(text)))
+    pcm = audioop.ulaw2lin(audioop.lin2ulaw(spoken, 2), 2)
     samples = np.frombuffer(pcm, dtype=np.int16).astype(np.float32) / 32768
     return np.asarray(soxr.resample(samples, 8_000, SAMPLE_RATE), dtype=np.float32)
 
