@@ -62,8 +62,8 @@ async def _call(effective: Settings, store: Store) -> tuple[float, ...]:
 
 
 def _stages(server: RunningServer) -> list[dict[str, float]]:
-    lines = server.log.read_text().splitlines()
-    return [json.loads(line.partition("turn_latency ")[2]) for line in lines if "turn_latency " in line]
+    lines = [line for line in server.log.read_text().splitlines() if "turn_latency " in line]
+    return [json.loads(json.loads(line)["message"].partition("turn_latency ")[2]) for line in lines]
 
 
 def _print(heard: list[float], stages: list[dict[str, float]], calls: int) -> None:
