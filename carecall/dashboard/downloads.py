@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import date, timedelta
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from carecall.dashboard.api_request import origin_of
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.findings import known_dialog
 from carecall.dashboard.sound import sound_response
@@ -80,18 +82,17 @@ def add_downloads(router: APIRouter, dashboard: Dashboard) -> None:
     async def person_as_fhir(request: Request, viewer: Supervisor, recipient_id: UUID) -> Response:
         """A Bundle of everything that was found out about one person."""
         await run(care.note_export_of_person, viewer, recipient_id, "fhir", actor=str(viewer.user_id))
-        person = await run(care.known_person, viewer, recipient_id)
-        base = settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
+        base = f"{origin_of(request, settings)}/api/fhir"
 
-        def resources() -> list[fhir.Resource]:
+        def bundle() -> str:
+            patient = fhir.patient(care.known_person(viewer, recipient_id))
             calls = reported(care, viewer, Span(), recipient_id=recipient_id)
-            found = [each for _, call in calls for each in fhir.resources(call, dialog_of(call))]
-            return [fhir.patient(person), *found]
+            found = (each for _, call in calls for each in fhir.resources(call, dialog_of(call)))
+            return "".join(fhir.collected(base, chain([patient], found), now=store.now()))
 
-        every = await asyncio.to_thread(resources)
-        content = fhir.collected(f"{base}/api/fhir", every, now=dashboard.store.now())
+        content = await asyncio.to_thread(bundle)  # whole: what fails is no half file
         name = f"carecall-{recipient_id}.fhir.json"
-        return StreamingResponse(content, media_type="application/fhir+json", headers=_attached(name))
+        return Response(content, media_type="application/fhir+json", headers=_attached(name))
 
     @router.get("/calls/{attempt_id}/transcript.{form}")
     async def transcript(request: Request, viewer: Supervisor, attempt_id: UUID, form: TranscriptFormat) -> Response:

@@ -116,8 +116,17 @@ def observations(call: ReportedCall, dialog: Dialog | None) -> list[Resource]:
 
 def provenances(call: ReportedCall, dialog: Dialog | None) -> list[Resource]:
     """Who made the report, and with what; then who corrected it."""
-    report = call.report
+    return _provenances(call, observations(call, dialog))
+
+
+def resources(call: ReportedCall, dialog: Dialog | None) -> list[Resource]:
+    """All that a call is sent as."""
     observed = observations(call, dialog)
+    return [questionnaire_response(call, dialog), *observed, *_provenances(call, observed)]
+
+
+def _provenances(call: ReportedCall, observed: Sequence[Resource]) -> list[Resource]:
+    report = call.report
     every = [_reference("QuestionnaireResponse", call.attempt_id)]
     made = {
         "resourceType": "Provenance",
@@ -145,12 +154,7 @@ def provenances(call: ReportedCall, dialog: Dialog | None) -> list[Resource]:
             }
         ],
     }
-    return [made, *(_corrected(call, each, dialog) for each in call.corrections)]
-
-
-def resources(call: ReportedCall, dialog: Dialog | None) -> list[Resource]:
-    """All that a call is sent as."""
-    return [questionnaire_response(call, dialog), *observations(call, dialog), *provenances(call, dialog)]
+    return [made, *(_corrected(call, each, observed) for each in call.corrections)]
 
 
 def bundle(
@@ -375,12 +379,8 @@ def _decimal(number: float) -> float | int:
     return int(number) if float(number).is_integer() and abs(number) < 1e15 else number
 
 
-def _corrected(call: ReportedCall, correction: Correction, dialog: Dialog | None) -> Resource:
-    about = [
-        _reference("Observation", each["id"])
-        for each in observations(call, dialog)
-        if each["code"]["text"] == correction.code
-    ]
+def _corrected(call: ReportedCall, correction: Correction, observed: Sequence[Resource]) -> Resource:
+    about = [_reference("Observation", each["id"]) for each in observed if each["code"]["text"] == correction.code]
     return _without_empty(
         {
             "resourceType": "Provenance",
