@@ -14,7 +14,8 @@ from fastapi.responses import RedirectResponse
 from carecall.dashboard.campaign_form import UNITS, CampaignForm, form_of, new_form, read_form, span_of
 from carecall.dashboard.dashboard import Dashboard
 from carecall.dashboard.day_plans import DayPlans, PlanLine
-from carecall.dashboard.people import country_of, done_words
+from carecall.dashboard.people import done_words
+from carecall.dashboard.person_form import country_of
 from carecall.dashboard.words import Words
 from carecall.dialog.files import dialog_names
 from carecall.domain.campaign import Campaign, TaskKind

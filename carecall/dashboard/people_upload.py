@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData, UploadFile
 
 from carecall.dashboard.dashboard import Dashboard
-from carecall.dashboard.people import Typed, country_of, problem_words
+from carecall.dashboard.person_form import Typed, country_of, problem_words
 from carecall.dashboard.sessions import Sessions
 from carecall.dashboard.uploads import Kind, Phase, TooMany, Upload, Uploads
 from carecall.dashboard.words import Words

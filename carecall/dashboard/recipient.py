@@ -88,66 +88,6 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
     seeing = dashboard.needs(Role.VIEWER)
     working = dashboard.needs(Role.CARE_WORKER)
 
-    async def page(
-        request: Request,
-        viewer: Viewer,
-        recipient_id: UUID,
-        *,
-        days: int = _PERIODS[0],
-        trouble: Trouble | None = None,
-        status: int = 200,
-    ) -> Response:
-        now, words = store.now(), Words(viewer.language)
-        words_of = RecordWords(words)
-        person = await store.run(store.care.recipient, viewer, recipient_id)
-        zone = known_zone(person.time_zone) or ZoneInfo("UTC")
-        active = [each for each in person.memberships if each.active and each.scheduled]
-        today = person.days[-1].day
-        since = datetime.combine(today - timedelta(days=days - 1), time(), zone)
-        calls = await store.run(store.care.measured, viewer, recipient_id, since)
-        history = await store.run(store.care.history, viewer, recipient_id)
-        period = Period(today, days, lambda at: at.astimezone(zone).date())
-        return dashboard.page(
-            request,
-            viewer,
-            "recipient.html",
-            status=status,
-            person=person,
-            records=dashboard.settings.record_calls,
-            next_calls=list(_next_calls(person, now, words)),
-            their_time=f"{now.astimezone(zone):%H:%M}",
-            calls=calls,
-            columns=list(dict.fromkeys(code for call in calls for code in call.values)),
-            dots=dots(calls, period),
-            temperature=temperature(calls, period),
-            ticks=period.ticks(),
-            days=days,
-            periods=_PERIODS,
-            marks=_MARKS,
-            topics=[topic.value for topic in Topic],
-            most_remembered=MOST_REMEMBERED,
-            trouble=trouble,
-            may_work=viewer.may(Role.CARE_WORKER),
-            pausable=bool(active),
-            all_paused=all(each.paused for each in active),
-            once=uuid4,
-            due_default=f"{now.astimezone(ZoneInfo(viewer.time_zone)) + timedelta(hours=4):%Y-%m-%dT%H:00}",
-            date=words_of.on,
-            short=words_of.short_date,
-            why=words_of.why,
-            **_history(history, HistoryFilter.ALL, words),
-        )
-
-    async def change(
-        request: Request, viewer: Viewer, recipient_id: UUID, tried: Trouble, done: Awaitable[None]
-    ) -> Response:
-        try:
-            await done
-        except StoreConflict:
-            tried = Trouble(tried.memory, tried.text, tried.topic, Words(viewer.language)("recipient.memory_conflict"))
-            return await page(request, viewer, recipient_id, trouble=tried, status=409)
-        return RedirectResponse(f"/recipients/{recipient_id}#memory", 303)
-
     @router.get("/recipients/{recipient_id}")
     async def recipient_page(
         request: Request,
@@ -155,7 +95,7 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
         recipient_id: UUID,
         days: int = _PERIODS[0],
     ) -> Response:
-        return await page(request, viewer, recipient_id, days=days if days in _PERIODS else _PERIODS[0])
+        return await _page(dashboard, request, viewer, recipient_id, days=days if days in _PERIODS else _PERIODS[0])
 
     @router.get("/recipients/{recipient_id}/history")
     async def history_page(
@@ -190,6 +130,23 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
         await store.run(store.care.pause_people, viewer, [recipient_id], paused=False)
         return RedirectResponse(f"/recipients/{recipient_id}", 303)
 
+    _add_memories(router, dashboard)
+
+
+def _add_memories(router: APIRouter, dashboard: Dashboard) -> None:
+    store = dashboard.store
+    working = dashboard.needs(Role.CARE_WORKER)
+
+    async def change(
+        request: Request, viewer: Viewer, recipient_id: UUID, tried: Trouble, done: Awaitable[None]
+    ) -> Response:
+        try:
+            await done
+        except StoreConflict:
+            tried = Trouble(tried.memory, tried.text, tried.topic, Words(viewer.language)("recipient.memory_conflict"))
+            return await _page(dashboard, request, viewer, recipient_id, trouble=tried, status=409)
+        return RedirectResponse(f"/recipients/{recipient_id}#memory", 303)
+
     @router.post("/recipients/{recipient_id}/memories")
     async def add_memory(
         request: Request,
@@ -200,7 +157,7 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
     ) -> Response:
         tried = Trouble("", text, topic, "")
         if refused := _refused(tried, Words(viewer.language)):
-            return await page(request, viewer, recipient_id, trouble=refused, status=422)
+            return await _page(dashboard, request, viewer, recipient_id, trouble=refused, status=422)
         done = store.run(store.care.add_memory, viewer, recipient_id, text.strip(), topic)
         return await change(request, viewer, recipient_id, tried, done)
 
@@ -215,7 +172,7 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
     ) -> Response:
         tried = Trouble(str(memory_id), text, topic, "")
         if refused := _refused(tried, Words(viewer.language)):
-            return await page(request, viewer, recipient_id, trouble=refused, status=422)
+            return await _page(dashboard, request, viewer, recipient_id, trouble=refused, status=422)
         done = store.run(store.care.edit_memory, viewer, recipient_id, memory_id, text.strip(), topic)
         return await change(request, viewer, recipient_id, tried, done)
 
@@ -225,6 +182,59 @@ def add_recipient(router: APIRouter, dashboard: Dashboard) -> None:
     ) -> Response:
         done = store.run(store.care.forget_memory, viewer, recipient_id, memory_id)
         return await change(request, viewer, recipient_id, Trouble("", "", Topic.OTHER, ""), done)
+
+
+async def _page(
+    dashboard: Dashboard,
+    request: Request,
+    viewer: Viewer,
+    recipient_id: UUID,
+    *,
+    days: int = _PERIODS[0],
+    trouble: Trouble | None = None,
+    status: int = 200,
+) -> Response:
+    store = dashboard.store
+    now, words = store.now(), Words(viewer.language)
+    words_of = RecordWords(words)
+    person = await store.run(store.care.recipient, viewer, recipient_id)
+    zone = known_zone(person.time_zone) or ZoneInfo("UTC")
+    active = [each for each in person.memberships if each.active and each.scheduled]
+    today = person.days[-1].day
+    since = datetime.combine(today - timedelta(days=days - 1), time(), zone)
+    calls = await store.run(store.care.measured, viewer, recipient_id, since)
+    history = await store.run(store.care.history, viewer, recipient_id)
+    period = Period(today, days, lambda at: at.astimezone(zone).date())
+    return dashboard.page(
+        request,
+        viewer,
+        "recipient.html",
+        status=status,
+        person=person,
+        records=dashboard.settings.record_calls,
+        next_calls=list(_next_calls(person, now, words)),
+        their_time=f"{now.astimezone(zone):%H:%M}",
+        calls=calls,
+        columns=list(dict.fromkeys(code for call in calls for code in call.values)),
+        dots=dots(calls, period),
+        temperature=temperature(calls, period),
+        ticks=period.ticks(),
+        days=days,
+        periods=_PERIODS,
+        marks=_MARKS,
+        topics=[topic.value for topic in Topic],
+        most_remembered=MOST_REMEMBERED,
+        trouble=trouble,
+        may_work=viewer.may(Role.CARE_WORKER),
+        pausable=bool(active),
+        all_paused=all(each.paused for each in active),
+        once=uuid4,
+        due_default=f"{now.astimezone(ZoneInfo(viewer.time_zone)) + timedelta(hours=4):%Y-%m-%dT%H:00}",
+        date=words_of.on,
+        short=words_of.short_date,
+        why=words_of.why,
+        **_history(history, HistoryFilter.ALL, words),
+    )
 
 
 def _history(page: HistoryPage, kinds: HistoryFilter, words: Words) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from carecall.dashboard.live import Live, add_live
 from carecall.dashboard.passwords import Passwords
 from carecall.dashboard.people import add_people
 from carecall.dashboard.people_upload import add_people_upload
+from carecall.dashboard.person import add_person
 from carecall.dashboard.recipient import add_recipient
 from carecall.dashboard.security import Guard
 from carecall.dashboard.sessions import Sessions
@@ -60,6 +61,7 @@ def dashboard_router(
     add_talk(router, dashboard, ports.talk)
     add_people_upload(router, dashboard, sessions)
     add_people(router, dashboard)
+    add_person(router, dashboard)
     add_campaigns(router, dashboard)
     add_api(router, dashboard)
     add_api_tokens(router, dashboard)
