@@ -16,7 +16,7 @@ from carecall.dashboard.languages import language_of
 from carecall.dashboard.security import page_headers
 from carecall.dashboard.sessions import PageOfAnother, PasswordToChange
 from carecall.domain.viewer import Viewer
-from carecall.errors import StoreConflict, StoreNotFound, StoreUnavailable
+from carecall.errors import PersonalDataChanged, StoreConflict, StoreNotFound, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ _PROGRAMS = ("/telephony/", "/health/", "/api/")  # programs ask there, and are 
 def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
     """Every answer is in the viewer's language, and leads on."""
 
-    def trouble(request: Request, status: int) -> Response:
+    def trouble(request: Request, status: int, kind: str = "") -> Response:
+        """The page of a status, or of a ``kind`` of trouble that has texts of its own."""
         if request.url.path.startswith(_PROGRAMS):
             return JSONResponse({"detail": HTTPStatus(status).phrase}, status)
         viewer: Viewer | None = getattr(request.state, "viewer", None)
@@ -37,7 +38,7 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
             "trouble.html",
             viewer=viewer,
             request=request,
-            status=known,
+            kind=kind or known,
             fragment=in_part(request),
         )
         return HTMLResponse(text, status)
@@ -82,6 +83,10 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
         logger.error("a page cannot be shown: %s", error)
         return trouble(request, HTTPStatus.SERVICE_UNAVAILABLE)
 
+    async def altered(request: Request, error: PersonalDataChanged) -> Response:
+        logger.error("a record is not shown: %s", error)
+        return trouble(request, HTTPStatus.INTERNAL_SERVER_ERROR, "altered")
+
     async def broken(request: Request, _: Exception) -> Response:
         response = trouble(request, HTTPStatus.INTERNAL_SERVER_ERROR)
         response.headers.update(page_headers(dashboard.settings))  # it is sent from outside of the guard
@@ -95,6 +100,7 @@ def add_answers(app: FastAPI, dashboard: Dashboard) -> None:
         StoreNotFound: not_found,
         StoreConflict: came_second,
         StoreUnavailable: no_database,
+        PersonalDataChanged: altered,
         Exception: broken,
     }
     for error, answer in answers.items():

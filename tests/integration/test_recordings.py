@@ -279,6 +279,21 @@ async def test_the_page_of_a_call_says_when_its_audio_broke_off(office: Office) 
     assert "The recording breaks off before the end." in page
 
 
+async def test_a_recording_that_was_changed_is_not_sent_and_the_page_says_why(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = await asyncio.to_thread(kept, office)
+    stored = bytearray(file.path.read_bytes())
+    stored[40] ^= 1  # in the piece with the header
+    file.path.write_bytes(stored)
+    path = f"/calls/{office.ours.urgent_call}"
+    assert "<audio" not in (await office.care_worker.get(path)).text
+    answer = await office.care_worker.get(f"{path}/audio")
+    assert answer.status_code == 500
+    assert "This record was changed from outside" in answer.text
+    assert "a record is not shown: A recording was changed" in caplog.text
+
+
 async def test_recordings_of_a_person_are_deleted_on_their_page(office: Office) -> None:
     file = await asyncio.to_thread(kept, office)
     path = f"/people/{office.ours.urgent}"
