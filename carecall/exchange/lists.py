@@ -35,7 +35,7 @@ _HEADINGS = {
     Listing.TODAY: "id name phone day state call",
     Listing.CALLS: (
         "call id name phone campaign direction number state outcome urgency planned dialed answered ended seconds"
-        " summary"
+        " summary corrected"
     ),
     Listing.FINDINGS: "call id name began finding question value unit words corrected original reason",
 }
@@ -173,6 +173,7 @@ def _call_row(each: ListedCall, say: Say) -> Sequence[Cell]:
         ended,
         round((ended - answered).total_seconds()) if answered is not None and ended is not None else None,
         each.summary,
+        each.corrected_at,
     )
 
 

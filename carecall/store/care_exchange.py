@@ -92,7 +92,8 @@ class ListedCall:
     ended_at: datetime | None
     outcome: Outcome | None
     urgency: Urgency | None
-    summary: str
+    summary: str  # as the call wrote it
+    corrected_at: datetime | None  # when a human last corrected a finding of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,11 @@ class CareExchange(Repository):
         self, viewer: Viewer, span: Span, *, after: Place | None = None, limit: int = 500
     ) -> list[ListedCall]:
         """By the moment that they were planned for."""
+        corrected = select(func.max(CorrectionRow.at)).where(CorrectionRow.attempt_id == AttemptRow.id)
         query = (
             scoped(
                 select(AttemptRow, RecipientRow, CampaignRow.name, ReportRow)
+                .add_columns(corrected.scalar_subquery())
                 .join(RecipientRow, col(RecipientRow.id) == AttemptRow.recipient_id)
                 .join(EnrollmentRow, col(EnrollmentRow.id) == AttemptRow.enrollment_id)
                 .join(CampaignRow, col(CampaignRow.id) == EnrollmentRow.campaign_id)
@@ -208,7 +211,7 @@ class CareExchange(Repository):
             .limit(limit)
         )
         with self._database.reading() as session:
-            return [_call(*row) for row in session.exec(query)]
+            return [_call(*row) for row in session.execute(query)]
 
     def reported(
         self,
@@ -369,7 +372,13 @@ def _listed(row: RecipientRow, enrolled: Sequence[tuple[EnrollmentRow, str]]) ->
     )
 
 
-def _call(attempt: AttemptRow, recipient: RecipientRow, campaign: str, report: ReportRow | None) -> ListedCall:
+def _call(
+    attempt: AttemptRow,
+    recipient: RecipientRow,
+    campaign: str,
+    report: ReportRow | None,
+    corrected_at: datetime | None,
+) -> ListedCall:
     return ListedCall(
         attempt.id,
         _person(recipient),
@@ -384,6 +393,7 @@ def _call(attempt: AttemptRow, recipient: RecipientRow, campaign: str, report: R
         attempt.outcome,
         report.urgency if report is not None else None,
         (report.summary or "") if report is not None else "",
+        corrected_at,
     )
 
 

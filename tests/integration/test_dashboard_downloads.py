@@ -115,6 +115,14 @@ async def test_of_corrections_at_one_moment_the_same_counts_everywhere(office: O
     assert found["Reason of correction"] == shown.corrections[-1].reason
 
 
+async def test_a_list_of_calls_says_which_summary_a_human_has_overtaken(office: Office) -> None:
+    correct_twice(office)
+    rows = await rows_of(office, f"/downloads/list?what=calls&format=csv&{PERIOD}")
+    corrected = {row[rows[0].index("Name")]: row[rows[0].index("Corrected")] for row in rows[1:]}
+    assert corrected["김영자"] == "2026-05-04 09:40:00"
+    assert corrected["이순자"] == ""
+
+
 async def test_times_are_on_the_clock_of_whoever_downloads(office: Office) -> None:
     for form in ("csv", "xlsx"):
         rows = await rows_of(office, f"/downloads/list?what=calls&format={form}&{PERIOD}")
