@@ -265,7 +265,8 @@ def _add_audit(router: APIRouter, dashboard: Dashboard) -> None:
             "admin_audit.html",
             page=await store.run(care.audit_trail, viewer, filter_, before=before),
             people=await store.run(users.all, viewer),
-            actions=_actions(viewer.language),
+            actions=_named(viewer.language, "audit."),
+            details=_named(viewer.language, "audit_detail."),
             asked=asked,
             query=urlencode({name: value for name, value in asked.items() if value}),
             first=before is None,
@@ -299,9 +300,9 @@ def _add_audit(router: APIRouter, dashboard: Dashboard) -> None:
         return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
 
 
-def _actions(language: Language) -> dict[str, str]:
-    """What each action is called, in the order of their words."""
-    words = {key.removeprefix("audit."): text for key, text in catalog(language).items() if key.startswith("audit.")}
+def _named(language: Language, prefix: str) -> dict[str, str]:
+    """What the codes behind a prefix of the catalog are called, in the order of their words."""
+    words = {key.removeprefix(prefix): text for key, text in catalog(language).items() if key.startswith(prefix)}
     return dict(sorted(words.items(), key=lambda item: item[1]))
 
 

@@ -210,7 +210,9 @@ class TestAuditTrail:
         rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
         assert [row["subject"] for row in rows] == [f"recipient:{office.ours.fine}"] * 3
         assert rows[0]["details"] == '{"seen": true}'
-        assert "<td>Audit trail downloaded</td>" in (await office.admin.get("/admin/audit")).text
+        page = (await office.admin.get("/admin/audit")).text
+        assert "<td>Audit trail downloaded</td>" in page
+        assert "<td>Entries: <code>3</code></td>" in page
 
 
 class TestHealth:

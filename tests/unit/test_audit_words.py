@@ -28,6 +28,20 @@ PUT_TOGETHER = {  # what stands for the part of a code that is filled in
     "recipient.{}": [HistoryKind.PAUSED, HistoryKind.RESUMED],
     "{}.exported": [*Listing, "fhir", "recording", "transcript"],
 }
+WRITERS = {"note", "note_read", "record", "_changing", "_remember", "_remember_of", "_tell"}
+NO_DETAILS = {"once"}
+COUNTED = {
+    "alert",
+    "attempt",
+    "day",
+    "finding",
+    "history",
+    "memory",
+    "reports",
+    "transcripts",
+    "turn",
+}  # put in as a dict
+TOLD = {"what"}  # handed on by the interface
 
 
 def written() -> set[str]:
@@ -67,3 +81,20 @@ def test_every_action_has_words_and_no_words_are_left_over(language: Language) -
     whole = {code for code in written() if "{}" not in code}
     whole |= {code.format(part) for code, parts in PUT_TOGETHER.items() for part in parts}
     assert {key.removeprefix("audit.") for key in catalog(language) if key.startswith("audit.")} == whole
+
+
+def details() -> set[str]:
+    """The names that entries of the trail give their details."""
+    found: set[str] = set()
+    for file in Path(carecall.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call(ast.Name(name) | ast.Attribute(_, name), _, keywords) if name in WRITERS:
+                    found |= {each.arg for each in keywords if each.arg}
+    return found - NO_DETAILS | COUNTED | TOLD
+
+
+@pytest.mark.parametrize("language", Language)
+def test_every_detail_has_words_and_no_words_are_left_over(language: Language) -> None:
+    prefix = "audit_detail."
+    assert {key.removeprefix(prefix) for key in catalog(language) if key.startswith(prefix)} == details()
