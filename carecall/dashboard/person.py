@@ -12,7 +12,7 @@ from carecall.dashboard.people import call_of, done_words
 from carecall.dashboard.person_form import Typed, consent_of, read_person, strings_of, typed_of, wrong
 from carecall.dashboard.rights import add_rights
 from carecall.domain.viewer import Role, Viewer
-from carecall.store.care_people import NumberOptedOut, PersonChanged, PersonKnown
+from carecall.store.care_people_changes import NumberOptedOut, PersonChanged, PersonKnown
 from carecall.store.tables import ConsentSource
 
 

@@ -7,6 +7,7 @@ from carecall.store.care_campaigns import CareCampaigns
 from carecall.store.care_exchange import CareExchange
 from carecall.store.care_history import CareHistory
 from carecall.store.care_people import CarePeople
+from carecall.store.care_people_changes import CarePeopleChanges
 from carecall.store.care_recipient import CareRecipient
 from carecall.store.care_today import CareToday
 from carecall.store.care_work import CareWork
@@ -20,6 +21,7 @@ class Care(
     CareHistory,
     CareCall,
     CarePeople,
+    CarePeopleChanges,
     CareCampaigns,
     CareExchange,
     CareApiTokens,
