@@ -1,17 +1,21 @@
 """What every page stands on: the store, the templates, the words, and who is asking."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import phonenumbers
+from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
 from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
 from markupsafe import Markup
 
 from carecall.dashboard.words import Words
@@ -21,6 +25,7 @@ from carecall.settings import Settings
 from carecall.store import Store
 
 STATIC = Path(__file__).parent / "static"
+_LOCALES = {Language.ENGLISH: Locale.parse("en_GB"), Language.KOREAN: Locale.parse("ko_KR")}
 
 WhoIsAsking = Callable[[Request], Awaitable[Viewer]]  # raises NotSignedIn
 
@@ -36,14 +41,7 @@ class Dashboard:
         self.settings = settings
         self.store = store
         self._who_is_asking = who_is_asking
-        self._templates = Environment(
-            loader=PackageLoader("carecall.dashboard"),
-            autoescape=select_autoescape(default=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals["static"] = static_url
+        self._templates = {language: _environment(language) for language in Language}
 
     def needs(self, role: Role = Role.VIEWER) -> Callable[[Request], Awaitable[Viewer]]:
         """A dependency: the viewer, who has at least this role. Raises NotSignedIn, or HTTPException 403."""
@@ -70,22 +68,53 @@ class Dashboard:
     def render(self, language: Language, template: str, *, viewer: Viewer | None = None, **context: object) -> str:
         """The text of a template."""
         zone = ZoneInfo(viewer.time_zone if viewer else "UTC")
-        return self._templates.get_template(template).render(
-            words=Words(language), viewer=viewer, show=Show(language, zone), **{"fragment": False, **context}
+        return (
+            self._templates[language]
+            .get_template(template)
+            .render(viewer=viewer, show=Show(language, zone), **{"fragment": False, **context})
         )
+
+
+def _environment(language: Language) -> Environment:
+    """The templates in one language."""
+    environment = Environment(
+        loader=PackageLoader("carecall.dashboard"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"static": static_url, "words": Words(language)}
+    environment.add_extension(_FixedWords)
+    return environment
+
+
+class _FixedWords(Extension):
+    """Puts the text in the place of ``words("key")`` when a template is read, not each time that it is rendered."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        words: Any = self.environment.globals["words"]
+        tokens = list(stream)
+        while tokens:
+            match [(token.type, token.value) for token in tokens[:4]]:
+                case [("name", "words"), ("lparen", _), ("string", key), ("rparen", _)]:
+                    yield Token(tokens[0].lineno, "string", words(key))
+                    del tokens[:4]
+                case _:
+                    yield tokens.pop(0)
 
 
 class Show:
     """Moments in the viewer's zone and language; numbers as they are written in their country."""
 
     def __init__(self, language: Language, zone: ZoneInfo) -> None:
-        self._locale = {Language.ENGLISH: "en_GB", Language.KOREAN: "ko_KR"}[language]
+        self._locale = _LOCALES[language]
         self._zone = zone
 
     def moment(self, at: datetime) -> Markup:
         """Date and time, such as Tue 24 Nov 09:30."""
         local = at.astimezone(self._zone)
-        pattern = "M월 d일 (EEE) HH:mm" if self._locale == "ko_KR" else "EEE d MMM HH:mm"
+        pattern = "M월 d일 (EEE) HH:mm" if self._locale.language == "ko" else "EEE d MMM HH:mm"
         return _time(local, format_datetime(local, pattern, locale=self._locale))
 
     def time(self, at: datetime) -> Markup:

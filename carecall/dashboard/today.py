@@ -1,6 +1,6 @@
 """The work list: who needs somebody now, who could not be reached, who was spoken to and is fine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from markupsafe import Markup
 
 from carecall.dashboard.answers import in_part
 from carecall.dashboard.dashboard import Dashboard
@@ -16,11 +17,12 @@ from carecall.domain.campaign import TaskKind
 from carecall.domain.language import Language
 from carecall.domain.triage import Urgency
 from carecall.domain.viewer import Viewer
-from carecall.store.care_today import PAGE, Filters, Today, Whose
+from carecall.store.care_today import PAGE, Colleague, Filters, Today, Whose
 from carecall.store.care_work import TaskOutcome
 from carecall.store.tables import Resolution
 
 _FIELDS = ("form", "words", "due", "task", "resolution", "outcome")
+_KEY, _PATH, _ONCE = "\ue000key", "\ue000path", "\ue000once"  # no text has these signs of private use
 _ANNOUNCED_FOR = timedelta(minutes=2)
 
 
@@ -120,7 +122,8 @@ def card_context(words: Words, now: datetime, typed: Mapping[str, str] | None = 
         "now": now,
         "ago": lambda moment: ago(words, now - moment),
         "ahead": lambda moment: ahead(words, moment - now),
-        "once": uuid4,
+        "once": lambda: _ONCE,
+        "stamped": Stamped(),
         "resolutions": list(Resolution),
         "outcomes": list(TaskOutcome),
         "kinds": list(TaskKind),
@@ -131,6 +134,20 @@ def card_context(words: Words, now: datetime, typed: Mapping[str, str] | None = 
         "done_now": False,
         "did": "",
     }
+
+
+class Stamped:
+    """The forms of a card: put together once for a page, with marks where one card differs from the next."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Colleague | None, str], Markup] = {}
+
+    def __call__(self, forms: Callable[..., Markup], key: str, path: str, owner: Colleague | None, last: str) -> Markup:
+        """What the macro ``forms`` gives. ``key`` and ``path`` are made of ids, and need no escaping."""
+        if (owner, last) not in self._made:
+            self._made[owner, last] = forms(_KEY, _PATH, owner, last)
+        first, *rest = self._made[owner, last].replace(_KEY, key).replace(_PATH, path).split(_ONCE)
+        return Markup("".join([first, *(f"{uuid4()}{part}" for part in rest)]))
 
 
 def ago(words: Words, span: timedelta) -> str:

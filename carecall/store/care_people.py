@@ -21,7 +21,7 @@ from carecall.store.engine import Repository
 from carecall.store.enrolled import people_enrolled, read_enrolled
 from carecall.store.planning import AD_HOC
 from carecall.store.recordings import recorded_calls
-from carecall.store.scope import scoped, the
+from carecall.store.scope import from_here, scoped, the
 from carecall.store.tables import (
     CampaignRow,
     ConsentSource,
@@ -287,13 +287,13 @@ def _places(
     places: dict[uuid.UUID, list[Place]] = {each: [] for each in ids}
     query = (
         select(EnrollmentRow, CampaignRow.name)
-        .join(CampaignRow, col(CampaignRow.id) == EnrollmentRow.campaign_id)
+        .join(CampaignRow, col(CampaignRow.id) == from_here(EnrollmentRow.campaign_id))
         .where(col(EnrollmentRow.recipient_id).in_(ids), ~col(CampaignRow.name).startswith(AD_HOC, autoescape=True))
         .order_by(col(EnrollmentRow.started_at).desc(), col(EnrollmentRow.id))
     )
     if not ended:
         query = query.where(col(EnrollmentRow.ended_at).is_(None))
-    rows = session.exec(scoped(query, viewer)).all()
+    rows = session.exec(scoped(query, viewer, few=True)).all()
     enrollment_ids = [row.id for row, _ in rows]
     planned = people_enrolled().where(col(EnrollmentRow.id).in_(enrollment_ids))
     enrolled = {each.enrollment_id: each for each in read_enrolled(session, planned, now)}

@@ -22,7 +22,7 @@ from carecall.store.days import local_day
 from carecall.store.engine import Repository
 from carecall.store.news import newest_news
 from carecall.store.planning import AD_HOC
-from carecall.store.scope import scoped, the
+from carecall.store.scope import from_here, scoped, the
 from carecall.store.slots import past_attempts
 from carecall.store.tables import (
     LIVE,
@@ -310,14 +310,6 @@ def _workers(names: dict[uuid.UUID, Colleague]) -> list[Colleague]:
     return sorted((each for each in names.values() if each.works), key=lambda each: each.name.casefold())
 
 
-def _from_here(column: Any) -> Any:
-    """A reference that is followed from this table only: what is few, such as open alerts, is what is begun with.
-
-    A database that began with the organisation's people or a campaign would go through all that they ever had.
-    """
-    return func.coalesce(col(column), col(column))
-
-
 def _offset(page: int) -> int:
     return (max(page, 1) - 1) * PAGE
 
@@ -332,10 +324,10 @@ def _count(session: Session, query: Any) -> int:
 def _alerts(query: Any) -> Any:
     return (
         query.select_from(AlertRow)
-        .join(AttemptRow, col(AttemptRow.id) == _from_here(AlertRow.attempt_id))
-        .join(RecipientRow, col(RecipientRow.id) == _from_here(AttemptRow.recipient_id))
-        .join(EnrollmentRow, col(EnrollmentRow.id) == _from_here(AttemptRow.enrollment_id))
-        .join(CampaignRow, col(CampaignRow.id) == _from_here(EnrollmentRow.campaign_id))
+        .join(AttemptRow, col(AttemptRow.id) == from_here(AlertRow.attempt_id))
+        .join(RecipientRow, col(RecipientRow.id) == from_here(AttemptRow.recipient_id))
+        .join(EnrollmentRow, col(EnrollmentRow.id) == from_here(AttemptRow.enrollment_id))
+        .join(CampaignRow, col(CampaignRow.id) == from_here(EnrollmentRow.campaign_id))
     )
 
 
@@ -474,9 +466,9 @@ def _named(names: dict[uuid.UUID, Colleague], user_id: str) -> Colleague | None:
 
 
 def _of_tasks(viewer: Viewer, filters: Filters, query: Any) -> Any:
-    query = query.select_from(TaskRow).join(RecipientRow, col(RecipientRow.id) == _from_here(TaskRow.recipient_id))
+    query = query.select_from(TaskRow).join(RecipientRow, col(RecipientRow.id) == from_here(TaskRow.recipient_id))
     if filters.campaign_id is not None:
-        query = query.join(EnrollmentRow, col(EnrollmentRow.id) == _from_here(TaskRow.enrollment_id))
+        query = query.join(EnrollmentRow, col(EnrollmentRow.id) == from_here(TaskRow.enrollment_id))
     return scoped(query, viewer, few=True).where(
         col(TaskRow.closed_at).is_(None), *_narrowed(filters), *_whose(viewer, filters, TaskRow.assigned_to)
     )
@@ -534,8 +526,8 @@ def _as_tasks(
 
 def _of_slots(viewer: Viewer, filters: Filters, query: Any) -> Any:
     """The open checks that were tried, and are tried again."""
-    query = query.join(EnrollmentRow, col(EnrollmentRow.id) == _from_here(SlotRow.enrollment_id)).join(
-        RecipientRow, col(RecipientRow.id) == _from_here(EnrollmentRow.recipient_id)
+    query = query.join(EnrollmentRow, col(EnrollmentRow.id) == from_here(SlotRow.enrollment_id)).join(
+        RecipientRow, col(RecipientRow.id) == from_here(EnrollmentRow.recipient_id)
     )
     tried = (
         select(AttemptRow.id)
@@ -612,11 +604,11 @@ def _fine(session: Session, viewer: Viewer, filters: Filters, day: date, page: i
     def narrowed(query: Any) -> Any:
         query = query.select_from(DayRow)
         if filters.campaign_id is not None:
-            query = query.join(AttemptRow, col(AttemptRow.id) == _from_here(DayRow.attempt_id)).join(
-                EnrollmentRow, col(EnrollmentRow.id) == _from_here(AttemptRow.enrollment_id)
+            query = query.join(AttemptRow, col(AttemptRow.id) == from_here(DayRow.attempt_id)).join(
+                EnrollmentRow, col(EnrollmentRow.id) == from_here(AttemptRow.enrollment_id)
             )
         if filters.language is not None:
-            query = query.join(RecipientRow, col(RecipientRow.id) == _from_here(DayRow.recipient_id))
+            query = query.join(RecipientRow, col(RecipientRow.id) == from_here(DayRow.recipient_id))
         return scoped(query, viewer, by=DayRow).where(
             DayRow.day == day, DayRow.state == DayState.FINE, *_narrowed(filters)
         )
@@ -640,7 +632,7 @@ def _fine(session: Session, viewer: Viewer, filters: Filters, day: date, page: i
 
 def _ongoing(session: Session, viewer: Viewer) -> list[Ongoing]:
     query = select(AttemptRow, RecipientRow).join(
-        RecipientRow, col(RecipientRow.id) == _from_here(AttemptRow.recipient_id)
+        RecipientRow, col(RecipientRow.id) == from_here(AttemptRow.recipient_id)
     )
     rows = session.exec(
         scoped(query, viewer, few=True)
@@ -661,7 +653,7 @@ def _ongoing(session: Session, viewer: Viewer) -> list[Ongoing]:
 
 def _next_due(session: Session, viewer: Viewer) -> datetime | None:
     query = select(EnrollmentRow.next_due_at).join(
-        RecipientRow, col(RecipientRow.id) == _from_here(EnrollmentRow.recipient_id)
+        RecipientRow, col(RecipientRow.id) == from_here(EnrollmentRow.recipient_id)
     )
     return session.exec(
         scoped(query, viewer, few=True)

@@ -33,6 +33,14 @@ def scoped(query: Query, viewer: Viewer, *, by: type[Owner] | None = None, few: 
     raise TypeError("A query of the dashboard joins what carries the organisation, such as the recipient.")
 
 
+def from_here(column: Any) -> Any:
+    """A reference that is followed from this table only: what is few, such as open alerts, is what is begun with.
+
+    A database that began with the organisation's people or a campaign would go through all that they ever had.
+    """
+    return func.coalesce(col(column), col(column))
+
+
 def the(session: Session, query: SelectOfScalar[T], viewer: Viewer, *, by: type[Owner] | None = None) -> T:
     """The one that is asked for. Raises StoreNotFound when it is not there, or of another organisation."""
     found = session.exec(scoped(query, viewer, by=by)).first()
