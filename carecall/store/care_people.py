@@ -150,14 +150,15 @@ class CarePeople(Repository):
         keys: Any = select(RecipientRow.id, key.label("key"))
         if wanted.order is Order.PRESSING:
             keys = _with_day(keys, today)
-        ids = scoped(keys, viewer).where(*conditions)
+        listed = scoped(keys, viewer).where(*conditions).cte().prefix_with("MATERIALIZED")  # a key is found out once
+        ids: Any = select(listed.c.id, listed.c.key)
         if wanted.after:
             value, after = _from_mark(wanted.after, wanted.order)
-            ahead, recipient_id = (key > value, col(RecipientRow.id) > after)
+            ahead, recipient_id = (listed.c.key > value, listed.c.id > after)
             if not rising:
-                ahead, recipient_id = (key < value, col(RecipientRow.id) < after)
-            ids = ids.where(or_(ahead, and_(key == value, recipient_id)))
-        order = (key.asc(), col(RecipientRow.id).asc()) if rising else (key.desc(), col(RecipientRow.id).desc())
+                ahead, recipient_id = (listed.c.key < value, listed.c.id < after)
+            ids = ids.where(or_(ahead, and_(listed.c.key == value, recipient_id)))
+        order = (listed.c.key.asc(), listed.c.id.asc()) if rising else (listed.c.key.desc(), listed.c.id.desc())
         counted = scoped(select(func.count(col(RecipientRow.id))), viewer).where(*conditions)
         with self._database.reading() as session:
             found = session.exec(ids.order_by(*order).limit(PAGE + 1)).all()
