@@ -150,6 +150,7 @@ class _Postgres:
         self._connection.commit()
         self._connection.autocommit = True
         self._connection.execute("VACUUM ANALYZE")  # as the server does by itself, later
+        self._connection.execute("CHECKPOINT")
 
 
 def random_id(random_bits: Callable[[int], int]) -> uuid.UUID:

@@ -268,7 +268,11 @@ def _from_mark(mark: str, order: Order) -> tuple[Any, uuid.UUID]:
 
 
 def _with_day(query: Any, today: date) -> Any:
-    day = and_(col(DayRow.recipient_id) == RecipientRow.id, col(DayRow.day) == today)
+    day = and_(
+        col(DayRow.recipient_id) == RecipientRow.id,
+        col(DayRow.day) == today,
+        col(DayRow.organisation_id) == RecipientRow.organisation_id,  # that day's rows lie together by organisation
+    )
     return query.select_from(RecipientRow).outerjoin(DayRow, day)
 
 
