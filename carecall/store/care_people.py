@@ -277,6 +277,7 @@ def _with_day(query: Any, today: date) -> Any:
 
 
 def active() -> ColumnElement[bool]:
+    """Whether somebody's place in a campaign goes on."""
     return and_(col(EnrollmentRow.ended_at).is_(None), col(EnrollmentRow.opted_out_at).is_(None))
 
 

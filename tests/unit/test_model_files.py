@@ -237,6 +237,7 @@ def test_a_full_disk_is_seen_beforehand(wheels: Wheels, store: ModelStore, monke
 
     with pytest.raises(ModelFileError, match=r"has 1 MB free, and \d+ MB are needed.*CARECALL_MODELS_DIR"):
         fetch(store)
+    assert store.state("tiny") is State.ABSENT, "nothing half-written"
 
 
 def test_a_disk_that_fills_up_meanwhile_is_one_clear_line(
