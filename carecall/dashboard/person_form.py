@@ -54,10 +54,13 @@ def read_person(form: FormData, viewer: Viewer, now: datetime) -> tuple[Typed, P
 
 
 def wrong(typed: Typed, viewer: Viewer, name: str, code: str) -> Typed:
+    """The form with one more trouble, beside the field of that name."""
     return Typed(typed.values, {**typed.troubles, name: Words(viewer.language)(f"people.wrong.{code}")})
 
 
 def typed_of(details: Details) -> Typed:
+    """The form as it would be typed for what is recorded."""
+
     def clock(at: time | None) -> str:
         return f"{at:%H:%M}" if at else ""
 
@@ -103,6 +106,7 @@ def consent_of(
 
 
 def strings_of(form: FormData) -> dict[str, str]:
+    """The fields of a form without its files."""
     return {key: value for key, value in form.items() if isinstance(value, str)}
 
 

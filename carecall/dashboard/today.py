@@ -22,7 +22,7 @@ from carecall.store.care_work import TaskOutcome
 from carecall.store.tables import Resolution
 
 _FIELDS = ("form", "words", "due", "task", "resolution", "outcome")
-_KEY, _PATH, _ONCE = "\ue000key", "\ue000path", "\ue000once"  # no text has these signs of private use
+_KEY, _PATH, _ONCE = "\ue000key", "\ue000path", "\ue000once"  # marks for Stamped, of private use
 _ANNOUNCED_FOR = timedelta(minutes=2)
 
 

@@ -35,7 +35,7 @@ from carecall.store.tables import (
 )
 
 PAGE = 50  # people
-FIELDS = ("name", "phone", "language", "time_zone", "opens", "closes", "patience_s", "notes")
+FIELDS = ("name", "phone", "language", "time_zone", "opens", "closes", "patience_s", "notes")  # of a person
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # sorts after every call
 _PRESSING = {
     DayState.EMERGENCY: 5,

@@ -16,8 +16,8 @@ from carecall.store.care_people import FIELDS, active, seen_of
 from carecall.store.days import local_day
 from carecall.store.engine import Database, Repository
 from carecall.store.history import remember
-from carecall.store.people import Person
-from carecall.store.recipients import new_recipient, opt_out, record_from
+from carecall.store.people import Person, row_of
+from carecall.store.recipients import opt_out, record_from
 from carecall.store.scope import scoped, the
 from carecall.store.slots import drop_waiting, look_again
 from carecall.store.tables import CampaignRow, ConsentSource, EnrollmentRow, HistoryKind, RecipientRow
@@ -59,18 +59,7 @@ class CarePeopleChanges(Repository):
         """A new person. Raises PersonKnown, NumberOptedOut."""
         with self._database.writing() as session:
             _refuse_double(session, self._database, viewer, person, None)
-            row = new_recipient(
-                self._database,
-                person.name,
-                person.phone,
-                person.language,
-                time_zone=person.time_zone,
-                patience_s=person.patience_s or 0.0,
-                opens=person.opens,
-                closes=person.closes,
-                notes=person.notes or "",
-                organisation_id=viewer.organisation_id,
-            )
+            row = row_of(self._database, person, viewer.organisation_id)
             session.add(row)
             session.flush()
             self._remember(session, viewer, row.id, HistoryKind.DETAILS_CHANGED, "recipient.added", added=True)

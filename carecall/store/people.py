@@ -221,17 +221,7 @@ class People:
             progress(min(start + _AT_ONCE, len(wanted)))
 
     def _add(self, session: Session, person: Person, actor: str, organisation_id: uuid.UUID) -> uuid.UUID:
-        row = new_recipient(
-            self._database,
-            person.name,
-            person.phone,
-            person.language,
-            time_zone=person.time_zone,
-            patience_s=person.patience_s or 0.0,
-            notes=person.notes or "",
-            organisation_id=organisation_id,
-        )
-        row.opens, row.closes = person.opens, person.closes
+        row = row_of(self._database, person, organisation_id)
         session.add(row)
         note(session, self._database, actor, "recipient.added", f"recipient:{row.id}")
         if person.recording_consent_at is not None:
@@ -359,3 +349,19 @@ def _one_at_a_time(session: Session) -> None:
 def _portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), _AT_ONCE):
         yield values[start : start + _AT_ONCE]
+
+
+def row_of(database: Database, person: Person, organisation_id: uuid.UUID) -> RecipientRow:
+    """A new recipient, not yet added to a session. Consent to recording is recorded apart from it."""
+    return new_recipient(
+        database,
+        person.name,
+        person.phone,
+        person.language,
+        time_zone=person.time_zone,
+        patience_s=person.patience_s or 0.0,
+        opens=person.opens,
+        closes=person.closes,
+        notes=person.notes or "",
+        organisation_id=organisation_id,
+    )
