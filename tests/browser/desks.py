@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, expect, sync_playwright
 from sqlalchemy import and_
 from sqlmodel import col, select
 
@@ -293,6 +293,7 @@ OpenDesk = Callable[..., Desk]
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     """One for all tests: it does not bear a second one beside it."""
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         yield playwright
 

@@ -296,7 +296,7 @@ async def test_a_receiver_that_asks_for_time_is_given_it_within_five_minutes(ope
 async def test_a_receiver_that_hangs_holds_up_no_mail_and_its_alerts_not_one_another(
     opened: Opened, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerting, "DEADLINE_S", 1.0)
+    monkeypatch.setattr(alerting, "DEADLINE_S", 4.0)
     async with receiver((0, "")) as peer, mail_server() as mails:
         settings = Settings(**with_webhook(peer.url), **with_mail(f"smtp://127.0.0.1:{mails.port}"))
         store = opened(settings)
@@ -306,9 +306,9 @@ async def test_a_receiver_that_hangs_holds_up_no_mail_and_its_alerts_not_one_ano
         delivering = asyncio.create_task(alerting.deliver_due(store, settings, now=clock.now))
         while len(mails.mails) < 10:
             await asyncio.sleep(0.01)
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - begun < 3.5
         assert await delivering == 10
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 8
     assert len(set(peer.ids)) == 10
 
 
@@ -529,7 +529,7 @@ async def test_a_slow_mail_server_ends_the_round_in_time(
         peer.answers["MAIL"] = "HANG"
         begun = time.monotonic()
         assert await rounds(store, settings, clock, 1) == [0]
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
 
 
 @pytest.fixture

