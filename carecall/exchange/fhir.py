@@ -53,13 +53,8 @@ class _Entry:
     """A finding as it stands now."""
 
     finding: Finding
-    original: Finding | None  # None: there was none
-    correction: Correction | None  # the newest
-
-    @property
-    def before(self) -> Finding | None:
-        """What a human has corrected."""
-        return self.original if self.correction is not None else None
+    before: Finding | None = None  # what a human has corrected
+    correction: Correction | None = None  # the newest
 
 
 def patient(person: Person) -> Resource:
@@ -235,16 +230,14 @@ def _finding_codes() -> dict[str, tuple[Coding, ...]]:
 
 
 def _entries(call: ReportedCall) -> list[_Entry]:
-    """The findings in the report's order, each as corrected last; then what only a human has added."""
+    """The findings in the report's order, each as corrected last."""
     newest = {each.code: each for each in sorted(call.corrections, key=lambda each: each.at)}
-    entries = [_entry(finding, newest.pop(finding.code, None)) for finding in call.report.findings]
-    added = dict.fromkeys(each.code for each in call.corrections if each.code in newest)
-    return entries + [_Entry(Finding(code, newest[code].value), None, newest[code]) for code in added]
+    return [_entry(finding, newest.get(finding.code)) for finding in call.report.findings]
 
 
 def _entry(finding: Finding, correction: Correction | None) -> _Entry:
     if correction is None:
-        return _Entry(finding, finding, None)
+        return _Entry(finding)
     return _Entry(replace(finding, value=correction.value), finding, correction)
 
 

@@ -266,12 +266,12 @@ async def test_whatever_happens_first_the_next_call_reaches_the_person(world: Wo
 
 async def test_a_call_that_could_not_be_ended_at_first_is_ended_soon_after(world: World) -> None:
     world.person("line_stays_up")
-    async with world.worker(linger_s=3.0):
+    async with world.worker(linger_s=6.0):
         await world.until(world.network.calls.__len__)
         world.network.away = True
         await world.until(lambda: world.network.asked_in_vain)
         world.network.away = False
-        slot = await world.until_closed(within_s=2.5)
+        slot = await world.until_closed(within_s=5.5)
     assert slot.state is SlotState.REACHED
 
 
