@@ -19,7 +19,7 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup models demo up test test-postgres browser lint check format bench bench-planning bench-dashboard campaign chaos clean
+.PHONY: help setup models demo up test test-postgres test-torch browser lint check format bench bench-planning bench-dashboard campaign chaos clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -35,12 +35,16 @@ demo: models ## Hold one full voice call on this machine and show its report
 up: models ## Run CareCall on this machine
 	@$(BIN)/carecall up
 
-test: models ## Run all tests but those in the browser
-	@$(BIN)/python -m pytest -m "not browser" $(ARGS)
+test: models ## Run all tests but those in the browser and those with PyTorch
+	@$(BIN)/python -m pytest -m "not browser and not torch" $(ARGS)
 
 test-postgres: $(DONE)/venv $(DONE)/postgres ## Run the tests in which Postgres may differ on a server of their own
 	@$(BIN)/python -m carecall.simulation.throwaway_postgres CARECALL_TEST_POSTGRES \
 	  $(BIN)/python -m pytest $(addprefix tests/integration/test_,$(addsuffix .py,$(ON_POSTGRES))) $(ARGS)
+
+test-torch: $(DONE)/venv ## Run the tests of models that run on PyTorch; installs it, with CUDA several GB, unless it is there
+	@$(BIN)/python -m pip install --quiet --editable '.[torch]'
+	$(BIN)/python -m pytest -m torch $(ARGS)
 
 browser: models $(DONE)/chromium ## Go through the dashboard in Chromium; pictures of every screen are left in build/screenshots
 	@$(BIN)/python -m pytest tests/browser $(ARGS)

@@ -1,6 +1,8 @@
-"""How long the embedded language models take: cold, with a warm prefix, and for JSON.
+"""How long language models in process take: cold, with a warm prefix, and for JSON.
 
     python benchmarks/llm.py [NAME…] [--threads 2] [--repeat 5]
+
+A NAME is one of ``carecall models list``, a GGUF file (llama.cpp) or a folder with safetensors (transformers).
 
 Prints one line a model, in seconds: load; first token of a prompt of about 300 tokens that was never seen; and with
 the prefix warm, the medians of first token, a whole acknowledgement and a whole JSON reply to words not heard before.
@@ -14,8 +16,8 @@ import time
 from collections.abc import Awaitable
 
 from carecall import model_files
-from carecall.llm import Message
-from carecall.llm.llama_cpp import LlamaCpp
+from carecall.llm import Message, make_language_model
+from carecall.settings import Settings
 
 ACKNOWLEDGE = Message(
     "system",
@@ -76,7 +78,9 @@ async def timed(work: Awaitable[object]) -> float:
 
 async def measure(name: str, threads: int, repeat: int) -> dict[str, float]:
     """The figures of one model in seconds."""
-    model = LlamaCpp(model_files.ensure(name), threads)
+    model_files.ensure(name)
+    model = make_language_model(Settings(llm="local", llm_model=name, threads=threads))
+    assert model is not None
 
     async def ask(prefix: Message, said: str, max_tokens: int, schema: dict[str, object] | None = None) -> float:
         return await timed(

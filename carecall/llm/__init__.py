@@ -1,4 +1,4 @@
-"""The language model behind one port: llama.cpp in process, or any OpenAI-compatible server."""
+"""The language model behind one port: llama.cpp or transformers in process, or any OpenAI-compatible server."""
 
 import os
 

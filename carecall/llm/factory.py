@@ -11,8 +11,9 @@ from carecall.settings import Settings
 def make_language_model(settings: Settings) -> LanguageModel | None:
     """None where ``llm`` is none; nothing is fetched and nothing loaded yet.
 
-    Raises ModelFileError when the local model is not on this machine, SettingsError when the settings make no sense,
-    and LanguageModelError when llama.cpp is not installed.
+    A local model that is a file runs on llama.cpp, one that is a folder on transformers. Raises ModelFileError when it
+    is not on this machine, SettingsError when the settings make no sense, and LanguageModelError when what it runs on
+    is not installed.
     """
     if settings.llm == "none":
         return None
@@ -28,6 +29,12 @@ def make_language_model(settings: Settings) -> LanguageModel | None:
     model = store.models.get(settings.llm_model)
     if model is not None and model.kind is not Kind.LLM:
         raise SettingsError(f"CARECALL_LLM_MODEL names {model.name}, which is no language model.")
+    if path.is_dir():
+        try:
+            from carecall.llm.transformers import Transformers
+        except ImportError:
+            raise LanguageModelError("transformers is not installed. Run: pip install 'carecall[torch]'.") from None
+        return Transformers(path, threads=settings.threads)
     try:
         from carecall.llm.llama_cpp import LlamaCpp
     except ImportError:
