@@ -9,9 +9,20 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from databases import empty_database
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from carecall.settings import settings
 from carecall.store import Store
+
+# Examples cost more on a busy machine than hypothesis allows them.
+examples.register_profile(
+    "unhurried",
+    examples(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+examples.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -55,7 +55,7 @@ def operations(app: FastAPI) -> list[Operation]:
 def each_case(operation: Operation, mode: GenerationMode, answers: Callable[[Tried], None]) -> None:
     """Tries requests as they are described, or such as are described to be wrong."""
 
-    @settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=_EXAMPLES, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(case=operation.as_strategy(generation_mode=mode))
     def one(case: Tried) -> None:
         answers(case)

@@ -392,4 +392,4 @@ def of(slot: SlotRow, attempt: AttemptRow) -> bool:
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=15, stateful_step_count=40)

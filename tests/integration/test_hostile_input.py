@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carecall.dialog.files import find_dialog
@@ -111,7 +111,7 @@ def stands(report: Report, talk: Talk) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(text=TEXTS)
 def test_no_text_fails_a_turn_or_puts_words_into_the_report(name: str, text: str) -> None:
     talk = Talk(name)
@@ -142,7 +142,7 @@ async def test_an_instruction_changes_no_other_finding(name: str, text: str) -> 
     assert report.outcome is not Outcome.COMPLETED
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=TEXTS, language=st.sampled_from(Language))
 def test_requests_to_forget_are_looked_for_in_any_text(text: str, language: Language) -> None:
     rest = without_request(text, language)

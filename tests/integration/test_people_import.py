@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 from sqlmodel import Session, func, select
@@ -439,7 +439,7 @@ GOOD = "name,phone,language\n김영희,010-1234-5601,ko\n"
     ),
     st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_no_file_gives_a_traceback_or_is_imported_by_half(
     store: Store, take: Import, content: bytes, skip_wrong: bool
 ) -> None:

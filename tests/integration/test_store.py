@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url, text
 
@@ -322,7 +322,7 @@ REPORTS = st.builds(
 
 
 class TestReports:
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40)
     @given(given_report=REPORTS, raised_first=st.booleans())
     def test_a_report_comes_back_as_it_was_given(self, store: Store, given_report: Report, raised_first: bool) -> None:
         attempt = call(store)

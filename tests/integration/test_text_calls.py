@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -97,7 +97,7 @@ USUAL = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_words_make_a_safe_call(name: str, data: st.DataObject) -> None:
     usual = st.sampled_from(USUAL[name[-2:]])
@@ -142,7 +142,7 @@ async def _all(sentences: AsyncIterator[Sentence]) -> list[Sentence]:
 
 
 @pytest.mark.parametrize("name", ["wellbeing.en", "active-monitoring.ko"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(data=st.data())
 def test_interruptions_lose_nothing_and_loop_nowhere(name: str, data: st.DataObject) -> None:
     words = st.one_of(st.sampled_from(USUAL[name[-2:]]), st.just(""))

@@ -186,13 +186,13 @@ campaigns = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(campaigns)
 def test_a_campaign_that_is_shown_can_be_read_again(tmp_path_factory: pytest.TempPathFactory, any_: Campaign) -> None:
     assert load(tmp_path_factory.mktemp("shown"), as_yaml(any_)) == replace(any_, paused=False)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(max_size=200))
 def test_any_text_is_a_campaign_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "any.yaml"
@@ -209,7 +209,7 @@ values = st.recursive(
 KEYS = ("times", "weekdays", "window", "holidays", "open_for", "daily_cap")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(KEYS), values), st.sampled_from(("schedule", "ladder", "name", "starts_on")))
 def test_whatever_stands_in_a_place_is_taken_or_refused_by_its_line(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, object], place: str

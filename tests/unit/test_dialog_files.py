@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carecall.dialog.definition import Dialog, Feeling, Question
@@ -348,7 +348,7 @@ def test_hostile_content_is_refused_with_a_line(write: Write, content: str, told
     | st.text(max_size=12),
     keep=st.integers(0, 12),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_a_spoiled_line_never_does_worse_than_a_told_problem(write: Write, line: int, new: str, keep: int) -> None:
     lines = GOOD.splitlines()
     lines[line] = lines[line][:keep] + new.encode("utf-8", "replace").decode()

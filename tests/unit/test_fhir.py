@@ -113,7 +113,7 @@ def _calls(draw: st.DrawFn) -> tuple[ReportedCall, Dialog | None]:
     return call, draw(st.sampled_from([dialog, None]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_calls())
 def test_whatever_a_report_holds_its_resources_are_valid(made: tuple[ReportedCall, Dialog | None]) -> None:
     call, dialog = made
@@ -122,7 +122,7 @@ def test_whatever_a_report_holds_its_resources_are_valid(made: tuple[ReportedCal
     whole(fhir.bundle("collection", BASE, every, now=WRITTEN))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_words, _words)
 def test_whatever_somebody_is_called_they_are_a_valid_patient(name: str, phone: str) -> None:
     valid(fhir.patient(Person(uuid.uuid4(), name, phone, Language.KOREAN, "Asia/Seoul")))

@@ -17,7 +17,7 @@ from carecall.outreach.planning import checks, checks_on, may_dial, next_check, 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("Factory", "localtime"))
 FIRST, LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
 ALWAYS = date(1980, 1, 1)
-unhurried = settings(deadline=None, max_examples=150)
+thorough = settings(max_examples=150)
 
 
 def _clock_changes(zone: str) -> list[datetime]:
@@ -107,7 +107,7 @@ people = st.builds(
 )
 
 
-@unhurried
+@thorough
 @given(people)
 def test_a_call_is_never_allowed_outside_the_windows_on_the_local_clock(case: tuple[Enrolled, datetime]) -> None:
     person, now = case
@@ -120,7 +120,7 @@ def test_a_call_is_never_allowed_outside_the_windows_on_the_local_clock(case: tu
         assert may_dial(person, refused.look_again_at) is None
 
 
-@unhurried
+@thorough
 @given(people)
 def test_a_due_check_may_be_dialed_to_the_last_moment_it_is_open(case: tuple[Enrolled, datetime]) -> None:
     person, now = case
@@ -132,7 +132,7 @@ def test_a_due_check_may_be_dialed_to_the_last_moment_it_is_open(case: tuple[Enr
             assert may_dial(person, moment) is None or moment < now
 
 
-@unhurried
+@thorough
 @given(people)
 @example((enrolled("America/New_York", Schedule(times=(time(2, 30),)), None), datetime(2026, 3, 8, 12, tzinfo=UTC)))
 def test_with_the_usual_window_nobody_is_called_at_night(case: tuple[Enrolled, datetime]) -> None:
@@ -143,7 +143,7 @@ def test_with_the_usual_window_nobody_is_called_at_night(case: tuple[Enrolled, d
         assert 9 <= now.astimezone(ZoneInfo(person.time_zone)).hour < 20
 
 
-@unhurried
+@thorough
 @given(people)
 def test_following_the_answers_reaches_every_check_exactly_once(case: tuple[Enrolled, datetime]) -> None:
     person, now = case
@@ -171,7 +171,7 @@ def test_following_the_answers_reaches_every_check_exactly_once(case: tuple[Enro
     assert reached == expected
 
 
-@unhurried
+@thorough
 @given(people, st.lists(st.timedeltas(timedelta(minutes=1), timedelta(hours=30)), max_size=40))
 def test_however_late_it_is_looked_at_no_check_is_due_twice(
     case: tuple[Enrolled, datetime], pauses: list[timedelta]
@@ -187,7 +187,7 @@ def test_however_late_it_is_looked_at_no_check_is_due_twice(
     assert reached == sorted(set(reached))
 
 
-@unhurried
+@thorough
 @given(people)
 def test_a_local_day_has_each_time_of_the_schedule_at_most_once(case: tuple[Enrolled, datetime]) -> None:
     person, now = case
@@ -206,7 +206,7 @@ def test_a_local_day_has_each_time_of_the_schedule_at_most_once(case: tuple[Enro
     assert all(until <= begins for (_, until), (begins, _) in itertools.pairwise(spans))
 
 
-@unhurried
+@thorough
 @given(
     people,
     st.booleans(),
@@ -251,7 +251,7 @@ def test_there_is_always_an_answer_and_words_for_it(
         assert words(none_on(person, today).reason, None, person.time_zone, Language.KOREAN)
 
 
-@unhurried
+@thorough
 @given(people, st.lists(st.timedeltas(timedelta(), timedelta(days=1)), max_size=8))
 def test_a_person_is_called_no_more_often_than_the_daily_cap(
     case: tuple[Enrolled, datetime], calls: list[timedelta]

@@ -149,7 +149,7 @@ SCRIPTS = pytest.mark.parametrize("script", [MONITORING, WELLBEING], ids=["monit
 
 
 @SCRIPTS
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_the_guarantees_hold_whatever_is_said(script: Script, data: st.DataObject) -> None:
     call = Call(script)
@@ -176,7 +176,7 @@ def test_the_guarantees_hold_whatever_is_said(script: Script, data: st.DataObjec
         assert not [each for each in policy.open_items(call.state, script.dialog) if each.required]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_nothing_but_a_spoken_no_becomes_a_no(data: st.DataObject) -> None:
     call = Call(MONITORING)
@@ -200,7 +200,7 @@ def test_nothing_but_a_spoken_no_becomes_a_no(data: st.DataObject) -> None:
         assert now <= denied or told_no or confirmed_no
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_same_turns_give_the_same_call(data: st.DataObject) -> None:
     turns = data.draw(calls(WELLBEING))

@@ -110,7 +110,7 @@ def indexes(turns: Sequence[Turn]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), data=st.data())
 async def test_a_call_that_is_cut_and_resumed_finds_what_the_uncut_call_finds(
     name: str, seed: int, data: st.DataObject

@@ -41,7 +41,7 @@ def test_what_is_written_is_read_back(form: SheetFormat, tmp_path: Path) -> None
     assert line.cells == ("김영자", "+821012345678", "-3", "36.5", "2026-05-04", shown, "", "=1+1")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=[]), max_size=30)), min_size=1, max_size=5))
 def test_no_text_is_a_formula_and_none_is_refused(rows: list[tuple[str]]) -> None:
     text = written(SheetFormat.CSV, *rows).decode("utf-8-sig")

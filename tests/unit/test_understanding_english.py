@@ -371,7 +371,7 @@ def test_missing_punctuation_and_apostrophes_do_no_harm() -> None:
     assert yes_no(THROAT, "throats fine") == "no"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=400))
 def test_any_text_is_read(reply: str) -> None:
     read(reply, FEVER, AnswerType.YES_NO)
@@ -393,7 +393,7 @@ def test_a_very_long_turn_is_read_in_time(piece: str) -> None:
     read(reply, EATEN, AnswerType.YES_NO)
     begin = time.process_time()
     read(reply, EATEN, AnswerType.YES_NO)
-    assert time.process_time() - begin < 0.25  # seconds; generous for a busy machine
+    assert time.process_time() - begin < 1.0  # seconds; generous for a slow machine
 
 
 def test_a_reply_is_read_in_time() -> None:
