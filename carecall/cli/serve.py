@@ -5,6 +5,7 @@ The first SIGTERM or Ctrl-C drains: no new call, and those under way may end. A 
 
 import asyncio
 import functools
+import gc
 import signal
 import socket
 from collections.abc import Awaitable
@@ -104,6 +105,11 @@ class _Server(uvicorn.Server):
         self._application = application
         self._draining: asyncio.Task[None] | None = None
         self._signals = 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: looking through it for garbage would stop every call for 150 ms
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._signals += 1

@@ -6,6 +6,7 @@ behind), so that the day in it is today.
 """
 
 import argparse
+import gc
 import subprocess
 import sys
 import time
@@ -107,6 +108,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("build") / "dashboard", help="folder of recordings")
     given = parser.parse_args()
     app = dashboard_app(given.database, timedelta(seconds=given.behind), given.data)
+    gc.collect()
+    gc.freeze()  # as ``carecall serve`` does
     uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning", timeout_graceful_shutdown=2)
 
 
