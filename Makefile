@@ -61,7 +61,7 @@ format: $(DONE)/venv ## Format the code
 	@$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: models ## Measure the latency of a voice call, stage by stage, and the cost of understanding
+bench: models ## Measure the latency of a voice call, stage by stage and beside pipecat's example bot, and the cost of understanding
 	@$(BIN)/python benchmarks/voice.py $(ARGS)
 	$(BIN)/python benchmarks/understanding.py --llm local
 

@@ -7,7 +7,6 @@ bot of pipecat's examples on the same models (stock_bot.py), for comparison. Run
 import argparse
 import asyncio
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import httpx
 from carecall.cli.demo import demo_scenario, percentile
 from carecall.domain.language import Language
 from carecall.settings import Settings, settings
+from carecall.simulation.fleet import free_port
 from carecall.simulation.media_peer import dial
 from carecall.simulation.scenario import load_scenario
 from carecall.simulation.server import RunningServer, running_server
@@ -105,9 +105,7 @@ def _stock_call() -> list[float]:
 @contextmanager
 def _stock_server(*arguments: str) -> Iterator[str]:
     """One of the servers of the stock bot, as HOST:PORT, once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     what, *rest = arguments
     with subprocess.Popen([sys.executable, _STOCK_BOT, what, port, *rest], stderr=subprocess.DEVNULL) as process:
         try:

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
 
     organisation: str = ""  # who calls; empty: the dialog's own
     llm: str = "local"  # none, local, or the base URL of an OpenAI-compatible server
-    llm_model: str = "qwen2.5-coder-1.5b"  # a name of the manifest (local) or the server's model name
+    llm_model: str = "qwen2.5-coder-1.5b"  # a name of the manifest or a path (local), or the server's model name
     llm_api_key: SecretStr = SecretStr("")
     llm_deadline_s: float = Field(2.0, gt=0, le=10)  # a warm sentence that comes later is not spoken
     stt: str = "faster-whisper"  # or a dotted path to a pipecat STT service class

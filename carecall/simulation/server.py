@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import httpx
 
 from carecall.errors import SimulationError
 from carecall.settings import Settings
+from carecall.simulation.fleet import free_port
 
 _START_WITHIN_S = 120.0
 _STOP_WITHIN_S = 20.0
@@ -44,7 +44,7 @@ def running_server(
 
     Raises SimulationError with the server's last words when it does not come up.
     """
-    settings = settings.model_copy(update={"host": "127.0.0.1", "port": _free_port()})
+    settings = settings.model_copy(update={"host": "127.0.0.1", "port": free_port()})
     with tempfile.NamedTemporaryFile("w+", prefix="carecall-server-", suffix=".log", delete=False) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "carecall", "serve", "--port", str(settings.port)],
@@ -93,10 +93,3 @@ def _wait_until_ready(
 
 def _base(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.port}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
